@@ -1,0 +1,119 @@
+//! Reads the pickles that `torch.save` writes, as inert data: parsed, never executed.
+//! A pickle is a program; only the opcodes and globals that plain checkpoints need are known, the rest is an error.
+//!
+//! Objects live in one list and refer to each other by index, so that shared and even circular objects cost nothing and
+//! nothing recurses, however deep a pickle nests.
+
+mod error;
+mod machine;
+
+use std::rc::Rc;
+
+pub use self::error::PickleError;
+use self::machine::Machine;
+
+/// Index of an object in its [`Pickle`].
+pub(super) type Id = usize;
+
+/// Objects a pickle may hold. Every one takes at least a byte of the pickle, so the limit on bytes is one on memory.
+const MOST_BYTES: usize = 4 << 20;
+
+/// What an object is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Object {
+    /// `None`, true or false.
+    Constant(Option<bool>),
+    Int(i64),
+    Float(f64),
+    Text(Rc<str>),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    /// A dict or an `OrderedDict`, in the order of insertion.
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    /// An `argparse.Namespace`; nothing needs what is in it.
+    Namespace,
+    Storage(Storage),
+    Tensor(Box<Tensor>),
+}
+
+/// A name that a pickle may refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Global {
+    RebuildTensor,
+    RebuildParameter,
+    OrderedDict,
+    Namespace,
+    /// A type of storage.
+    Storage(Dtype),
+}
+
+/// What the numbers of a storage are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dtype {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    /// Anything but a float, by `PyTorch`'s name: may stand in a file, but is no parameter.
+    Other(&'static str),
+}
+
+/// A record of numbers beside the pickle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Storage {
+    pub dtype: Dtype,
+    /// Name of the record, under `data/`.
+    pub key: Rc<str>,
+    /// Numbers in it.
+    pub count: i64,
+}
+
+/// A view of a storage, as written: nothing about it is checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tensor {
+    pub storage: Storage,
+    pub offset: i64,
+    pub shape: Vec<i64>,
+    pub stride: Vec<i64>,
+}
+
+/// A parsed pickle.
+#[derive(Debug)]
+pub(super) struct Pickle {
+    objects: Vec<Object>,
+    /// The object that the pickle stands for.
+    pub root: Id,
+}
+
+impl Pickle {
+    /// The object `id`, which comes from this pickle.
+    pub fn get(&self, id: Id) -> &Object {
+        &self.objects[id]
+    }
+
+    /// The pairs of the dict `id` whose keys are text; none when it is no dict.
+    pub fn entries(&self, id: Id) -> impl Iterator<Item = (&str, Id)> {
+        let pairs: &[(Id, Id)] = if let Object::Dict(pairs) = self.get(id) { pairs } else { &[] };
+        pairs.iter().filter_map(|&(key, value)| match self.get(key) {
+            Object::Text(key) => Some((&**key, value)),
+            _ => None,
+        })
+    }
+}
+
+/// Parses a pickle of protocol 2.
+///
+/// # Errors
+/// [`PickleError`] names the first thing that is not as plain checkpoints have it.
+pub(super) fn parse(bytes: &[u8]) -> Result<Pickle, PickleError> {
+    if bytes.len() > MOST_BYTES {
+        return Err(PickleError::Long { bytes: bytes.len(), most: MOST_BYTES });
+    }
+    let mut machine = Machine::new(bytes);
+    loop {
+        if let Some(root) = machine.step()? {
+            return Ok(Pickle { objects: machine.into_objects(), root });
+        }
+    }
+}

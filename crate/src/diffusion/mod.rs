@@ -1,0 +1,9 @@
+//! The diffusion process that models one token given its condition z: schedule, training loss, reverse process.
+//! Section 3.2 of the paper (Diffusion Loss); Improved DDPM (Nichol and Dhariwal, 2021) for the learned variance.
+
+pub mod loss;
+pub mod reverse;
+pub mod schedule;
+
+pub use reverse::{Reverse, Trajectory};
+pub use schedule::{Schedule, ScheduleError};

@@ -1,0 +1,88 @@
+//! A weights folder ready for use: configuration, tokenizer and network on a device.
+//! What the page and the command line both start from.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use crate::checkpoint::{CheckpointError, read_safetensors};
+use crate::config::{ConfigError, MarConfig, TokenizerKind, WeightsConfig};
+use crate::model::{Label, Mar};
+use crate::sampler::{Decoding, ImagePlan, OrderKind, SampleError, SeededNoise, Settings, order};
+use crate::tokenizer::{PixelTokenizer, Tokenizer};
+
+/// Weights on a device.
+pub struct Engine {
+    /// What the folder says of itself.
+    pub config: WeightsConfig,
+    /// The network.
+    pub model: Arc<Mar>,
+    /// Between tokens and images.
+    pub tokenizer: Box<dyn Tokenizer>,
+}
+
+/// Why weights cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// `config.json`.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The weights file.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+impl Engine {
+    /// Reads `config.json` and `model.safetensors`, both whole, onto `device`.
+    ///
+    /// # Errors
+    /// Says which of the two is wrong, where, and what to do.
+    pub fn load(config: &str, weights: &[u8], device: &Device) -> Result<Self, LoadError> {
+        let config = WeightsConfig::parse(config)?;
+        let model = Arc::new(Mar::load(&config.model, &read_safetensors(weights)?, device)?);
+        Ok(Self::new(config, model))
+    }
+
+    /// A network that is at hand already.
+    pub fn new(config: WeightsConfig, model: Arc<Mar>) -> Self {
+        Self { tokenizer: Self::tokenizer(&config), config, model }
+    }
+
+    /// The tokenizer that `config` asks for.
+    pub fn tokenizer(config: &WeightsConfig) -> Box<dyn Tokenizer> {
+        let MarConfig { vae_embed_dim, img_size, patch_size, .. } = config.model;
+        match config.tokenizer {
+            TokenizerKind::Pixel => Box::new(PixelTokenizer::new(vae_embed_dim, img_size, patch_size)),
+        }
+    }
+
+    /// Numbers in the network.
+    pub fn parameters(&self) -> usize {
+        burn::module::Module::num_params(&*self.model)
+    }
+
+    /// Starts decoding one image a label, each from its own seed.
+    ///
+    /// # Errors
+    /// As [`Decoding::new`].
+    pub fn decode(
+        &self,
+        images: &[(Label, u64)],
+        kind: OrderKind,
+        settings: Settings,
+    ) -> Result<Decoding, SampleError> {
+        let grid = self.config.model.grid();
+        let plans = images
+            .iter()
+            .map(|&(label, seed)| ImagePlan { label, order: order::order(kind, grid, seed) })
+            .collect();
+        let noise = Arc::new(SeededNoise::new(images.iter().map(|&(_, seed)| seed)));
+        Decoding::new(self.model.clone(), settings, plans, noise)
+    }
+
+    /// The images that a decoding stands at, one after the other, each `[channels, height, width]` in `[-1, 1]`.
+    pub fn images(&self, decoding: &Decoding) -> Vec<Vec<f32>> {
+        let each = self.config.model.tokens() * self.config.model.token_dim();
+        decoding.tokens().chunks_exact(each).map(|tokens| self.tokenizer.decode(tokens)).collect()
+    }
+}

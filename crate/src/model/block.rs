@@ -1,0 +1,63 @@
+//! The transformer block of encoder and decoder: pre-norm attention and MLP, each added to its input.
+//! Section 3.3 and appendix B of the paper (a plain ViT block).
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::ops::{LayerNorm, Linear, attention, linear_gelu};
+use super::params::{Init, Params};
+use crate::checkpoint::CheckpointError;
+
+/// `x + Attn(LN(x))`, then `x + MLP(LN(x))`.
+#[derive(Module, Debug)]
+pub struct Block {
+    norm1: LayerNorm,
+    qkv: Linear,
+    proj: Linear,
+    norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+impl Block {
+    /// The block `name` of `width`, with `heads` heads and an MLP of `hidden`.
+    ///
+    /// # Errors
+    /// As [`Params::tensor`].
+    pub fn new(
+        params: &mut Params,
+        name: &str,
+        width: usize,
+        heads: usize,
+        hidden: usize,
+    ) -> Result<Self, CheckpointError> {
+        let mut linear = |part: &str, shape| Linear::new(params, &format!("{name}.{part}"), shape, Init::Xavier);
+        let qkv = linear("attn.qkv", [width, 3 * width])?;
+        let proj = linear("attn.proj", [width, width])?;
+        let fc1 = linear("mlp.fc1", [width, hidden])?;
+        let fc2 = linear("mlp.fc2", [hidden, width])?;
+        let norm1 = LayerNorm::new(params, &format!("{name}.norm1"), width)?;
+        let norm2 = LayerNorm::new(params, &format!("{name}.norm2"), width)?;
+        Ok(Self { norm1, qkv, proj, norm2, fc1, fc2, heads })
+    }
+
+    /// `[batch, seq, width]` to the same.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = x.clone() + self.attend(self.norm1.forward(x));
+        let hidden = linear_gelu(&self.fc1, self.norm2.forward(x.clone()));
+        x + self.fc2.forward(hidden)
+    }
+
+    fn attend(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, seq, width] = x.dims();
+        let qkv = self.qkv.forward(x).reshape([batch, seq, 3, self.heads, width / self.heads]);
+        let part = |i: usize| {
+            let part: Tensor<4> = qkv.clone().narrow(2, i, 1).squeeze_dim(2);
+            part.swap_dims(1, 2)
+        };
+        let out = attention(part(0), part(1), part(2));
+        self.proj.forward(out.swap_dims(1, 2).reshape([batch, seq, width]))
+    }
+}

@@ -1,0 +1,28 @@
+//! The noise of a decoding, by address: the same settings draw the same numbers on every device, and a token can be
+//! drawn again without replaying what came before. Appendix of the paper: the sampler's Gaussian noise.
+
+use crate::random::Philox;
+
+/// Where a decoding's noise comes from.
+pub trait Noise: Send + Sync {
+    /// Fills `out` `[C]` with the noise of `token` of `image` in `iteration`. Step 0 is where the reverse process starts;
+    /// step s is what its s-th step (the noisiest first) adds.
+    fn fill(&self, image: usize, iteration: usize, step: usize, token: usize, out: &mut [f32]);
+}
+
+/// Noise computed from each image's seed.
+#[derive(Clone, Debug)]
+pub struct SeededNoise(Vec<Philox>);
+
+impl SeededNoise {
+    /// One seed an image.
+    pub fn new(seeds: impl IntoIterator<Item = u64>) -> Self {
+        Self(seeds.into_iter().map(Philox::new).collect())
+    }
+}
+
+impl Noise for SeededNoise {
+    fn fill(&self, image: usize, iteration: usize, step: usize, token: usize, out: &mut [f32]) {
+        self.0[image].normal([token as u32, step as u32, iteration as u32], out);
+    }
+}

@@ -1,0 +1,114 @@
+//! Orders: which token comes when. Random in training; any permutation will do when decoding.
+//! Section 3.4 of the paper (masked autoregression in random order).
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::random::Philox;
+
+/// How an order is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum OrderKind {
+    /// A random permutation, drawn from the image's seed.
+    #[default]
+    Random,
+    /// Rows from the top, each from the left.
+    Raster,
+    /// From the middle outwards along a spiral.
+    Spiral,
+    /// By distance from the middle.
+    Center,
+}
+
+/// The `grid * grid` positions in the order in which they are generated: `order[rank]` is a position (row-major).
+pub fn order(kind: OrderKind, grid: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..grid * grid).collect();
+    match kind {
+        OrderKind::Raster => {}
+        // The address lies outside those of decoding noise, whose iteration and step are small.
+        OrderKind::Random => Philox::new(seed).stream(u32::MAX, 0).shuffle(&mut order),
+        OrderKind::Center => order.sort_by_key(|&place| from_middle(place, grid)),
+        OrderKind::Spiral => order = spiral(grid),
+    }
+    order
+}
+
+/// The rank of every position: the inverse of an order.
+pub fn ranks(order: &[usize]) -> Vec<usize> {
+    let mut ranks = vec![0; order.len()];
+    for (rank, &place) in order.iter().enumerate() {
+        ranks[place] = rank;
+    }
+    ranks
+}
+
+/// Squared distance from the middle of the grid, in half tokens.
+fn from_middle(place: usize, grid: usize) -> usize {
+    let off = |at: usize| (2 * at + 1).abs_diff(grid);
+    off(place / grid).pow(2) + off(place % grid).pow(2)
+}
+
+/// Right, down, left, up with growing legs from the middle, keeping what lies on the grid.
+fn spiral(grid: usize) -> Vec<usize> {
+    let (mut row, mut column) = ((grid as isize - 1) / 2, (grid as isize - 1) / 2);
+    let mut order = Vec::with_capacity(grid * grid);
+    let mut turns = [(0, 1), (1, 0), (0, -1), (-1, 0)].into_iter().cycle();
+    let inside = 0..grid as isize;
+    for leg in (1..).flat_map(|length| [length, length]) {
+        let (down, right) = turns.next().expect("the turns repeat for ever");
+        for _ in 0..leg {
+            if order.len() == grid * grid {
+                return order;
+            }
+            if inside.contains(&row) && inside.contains(&column) {
+                order.push(row as usize * grid + column as usize);
+            }
+            row += down;
+            column += right;
+        }
+    }
+    order
+}
+
+impl FromStr for OrderKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "random" => Ok(Self::Random),
+            "raster" => Ok(Self::Raster),
+            "spiral" => Ok(Self::Spiral),
+            "center" => Ok(Self::Center),
+            other => Err(format!("'{other}' is no order: write random, raster, spiral or center")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn small_orders_by_hand() {
+        assert_eq!(order(OrderKind::Spiral, 3, 0), [4, 5, 8, 7, 6, 3, 0, 1, 2]);
+        assert_eq!(order(OrderKind::Center, 3, 0), [4, 1, 3, 5, 7, 0, 2, 6, 8]);
+        assert_eq!(order(OrderKind::Raster, 2, 0), [0, 1, 2, 3]);
+        assert_ne!(order(OrderKind::Random, 7, 1), order(OrderKind::Random, 7, 2));
+    }
+
+    proptest! {
+        #[test]
+        fn every_order_is_a_permutation(grid in 1usize..20, seed: u64) {
+            for kind in [OrderKind::Random, OrderKind::Raster, OrderKind::Spiral, OrderKind::Center] {
+                let order = order(kind, grid, seed);
+                let ranks = ranks(&order);
+                prop_assert_eq!(order.len(), grid * grid);
+                prop_assert!((0..grid * grid).all(|place| order[ranks[place]] == place));
+            }
+        }
+    }
+}
