@@ -1,0 +1,187 @@
+//! One update: global-norm clipping, AdamW in two groups (with decay and without), and the EMA of the weights.
+//! Appendix B of the paper; the groups are the official `add_weight_decay`'s.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _};
+use burn::tensor::{Gradients, Tensor, TensorData};
+
+use super::Recipe;
+use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor};
+use crate::model::{Mar, Names, ParamName, from_official, to_official};
+
+/// AdamW's numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerSettings {
+    /// Second beta; the first is 0.9.
+    pub beta_2: f32,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Largest global gradient norm.
+    pub clip: f32,
+}
+
+impl From<&Recipe> for OptimizerSettings {
+    fn from(recipe: &Recipe) -> Self {
+        Self { beta_2: recipe.beta_2, weight_decay: recipe.weight_decay, clip: recipe.clip }
+    }
+}
+
+/// What one parameter carries from step to step, flattened.
+struct Slot {
+    adamw: Option<AdamWState<1>>,
+    ema: Tensor<1>,
+    shape: Vec<usize>,
+}
+
+/// The optimizer and the EMA of the weights.
+pub struct Optimizer {
+    decayed: AdamW,
+    plain: AdamW,
+    clip: f32,
+    slots: HashMap<String, Slot>,
+}
+
+impl Optimizer {
+    /// A fresh optimizer for `model`; the EMA starts at its weights.
+    pub fn new(model: &Mar, settings: OptimizerSettings) -> Self {
+        struct Slots<'a>(&'a Names, HashMap<String, Slot>);
+        impl ModuleVisitor for Slots<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let value = param.val().inner();
+                let slot = Slot { adamw: None, shape: value.dims().to_vec(), ema: flat(value) };
+                self.1.insert(self.0[&param.id].official.clone(), slot);
+            }
+        }
+        let mut slots = Slots(model.names(), HashMap::new());
+        model.visit(&mut slots);
+        let adamw = |decay| {
+            let config = AdamWConfig::new().with_beta_1(0.9).with_beta_2(settings.beta_2);
+            config.with_epsilon(1e-8).with_weight_decay(decay).build()
+        };
+        Self { decayed: adamw(settings.weight_decay), plain: adamw(0.0), clip: settings.clip, slots: slots.1 }
+    }
+
+    /// Moves `model` by one step at `rate`, and the EMA after it with `ema` decay. Returns the model and the gradient's
+    /// norm before clipping.
+    pub fn step(&mut self, model: Mar, gradients: &Gradients, rate: f64, ema: f32) -> (Mar, f32) {
+        let norm = gradient_norm(&model, gradients);
+        let names = model.names().clone();
+        // As torch's `clip_grad_norm_`.
+        let scale = (self.clip / (norm + 1e-6)).min(1.0);
+        let model = model.map(&mut Update { optimizer: self, names: &names, gradients, scale, rate, ema });
+        (model, norm)
+    }
+
+    /// EMA weights under official names.
+    pub fn ema(&self, names: &Names) -> Checkpoint {
+        self.collect(names, "", |slot| Some(slot.ema.clone()))
+    }
+
+    /// EMA and moments under official names with a prefix each, for resuming.
+    pub fn export(&self, names: &Names) -> Checkpoint {
+        let mut all = self.collect(names, "ema.", |slot| Some(slot.ema.clone()));
+        let moment = |slot: &Slot, first: bool| {
+            let state = slot.adamw.as_ref()?;
+            Some(if first { state.momentum.moment_1.clone() } else { state.momentum.moment_2.clone() })
+        };
+        all.tensors.extend(self.collect(names, "m.", |slot| moment(slot, true)).tensors);
+        all.tensors.extend(self.collect(names, "v.", |slot| moment(slot, false)).tensors);
+        all
+    }
+
+    /// Takes back what [`Self::export`] gave, after `steps` steps.
+    ///
+    /// # Errors
+    /// Names a tensor that is missing or misshapen.
+    pub fn import(&mut self, names: &Names, saved: &Checkpoint, steps: usize) -> Result<(), CheckpointError> {
+        for name in names.values() {
+            let slot = self.slots.get_mut(&name.official).expect("a slot for every parameter");
+            let device = slot.ema.device();
+            let mut shape = slot.shape.clone();
+            if name.transposed {
+                shape.reverse();
+            }
+            let read = |prefix: &str| {
+                let host = saved.expect(&format!("{prefix}{}", name.official), &shape)?;
+                let data = from_official(name, host);
+                let count = data.len();
+                Ok::<_, CheckpointError>(Tensor::<1>::from_data(TensorData::new(data, [count]), &device))
+            };
+            slot.ema = read("ema.")?;
+            if steps > 0 {
+                slot.adamw = Some(AdamWState::new(AdaptiveMomentumState::new(steps, read("m.")?, read("v.")?)));
+            }
+        }
+        Ok(())
+    }
+
+    fn collect(&self, names: &Names, prefix: &str, part: impl Fn(&Slot) -> Option<Tensor<1>>) -> Checkpoint {
+        let tensors = names
+            .values()
+            .filter_map(|name| {
+                let slot = &self.slots[&name.official];
+                let data = part(slot)?.into_data().try_into_vec().expect("training is in f32");
+                let host = to_official(name, HostTensor { shape: slot.shape.clone(), data });
+                Some((format!("{prefix}{}", name.official), host))
+            })
+            .collect();
+        Checkpoint { tensors }
+    }
+}
+
+/// Whether AdamW decays a parameter: not biases, 1-D parameters, nor the head.
+fn decays(name: &ParamName, dimensions: usize) -> bool {
+    dimensions > 1 && !name.official.ends_with(".bias") && !name.official.starts_with("diffloss.")
+}
+
+fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let count = tensor.shape().num_elements();
+    tensor.reshape([count])
+}
+
+/// The norm of all gradients together.
+fn gradient_norm(model: &Mar, gradients: &Gradients) -> f32 {
+    struct Squares<'a>(&'a Gradients, Option<Tensor<1>>);
+    impl ModuleVisitor for Squares<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = param.val().grad(self.0) {
+                let sum = gradient.square().sum();
+                self.1 = Some(match self.1.take() {
+                    Some(total) => total + sum,
+                    None => sum,
+                });
+            }
+        }
+    }
+    let mut squares = Squares(gradients, None);
+    model.visit(&mut squares);
+    squares.1.map_or(0.0, |total| total.into_scalar::<f32>().sqrt())
+}
+
+struct Update<'a> {
+    optimizer: &'a mut Optimizer,
+    names: &'a Names,
+    gradients: &'a Gradients,
+    scale: f32,
+    rate: f64,
+    ema: f32,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = param.val().grad(self.gradients) else { return param };
+        let name = &self.names[&param.id];
+        let adamw = if decays(name, D) { &self.optimizer.decayed } else { &self.optimizer.plain };
+        let slot = self.optimizer.slots.get_mut(&name.official).expect("a slot for every parameter");
+        param.map(|value| {
+            let shape = value.shape();
+            let gradient = flat(gradient) * self.scale;
+            let (moved, state) = adamw.step(self.rate, flat(value.inner()), gradient, slot.adamw.take());
+            slot.adamw = state;
+            slot.ema = slot.ema.clone() * self.ema + moved.clone() * (1.0 - self.ema);
+            Tensor::from_inner(moved.reshape(shape)).require_grad()
+        })
+    }
+}
