@@ -1,0 +1,260 @@
+//! A small convolutional classifier: whether an image looks like its class, and the features to compare images by.
+//! Not of the paper, which measures with Inception; that network knows neither grey 28x28 images nor clothes.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData, activation, module};
+
+use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor};
+use crate::data::ImageSet;
+use crate::model::ops::Linear;
+use crate::model::{Init, Names, Params, to_official};
+use crate::tokenizer::from_byte;
+
+/// Channels after each convolution; each is followed by a pooling that halves the sides.
+const WIDTHS: [usize; 3] = [32, 64, 64];
+
+/// Numbers in a feature vector.
+pub const FEATURES: usize = 64;
+
+/// Smallest side of an image: what three halvings leave a pixel of.
+pub const SMALLEST: usize = 8;
+
+/// Images that go through the network at once; bounds the memory of the convolutions.
+const BATCH: usize = 250;
+
+/// The images a classifier is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassifierShape {
+    /// Channels of an image.
+    pub channels: usize,
+    /// Side of an image in pixels, at least [`SMALLEST`].
+    pub side: usize,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// A 3x3 convolution that keeps the sides.
+#[derive(Module, Debug)]
+struct Conv {
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Conv {
+    fn new(params: &mut Params, name: &str, [d_in, d_out]: [usize; 2]) -> Result<Self, CheckpointError> {
+        // He's initialisation: keeps the variance through the `ReLU` that follows.
+        let start = Init::Normal((2.0 / (9 * d_in) as f64).sqrt());
+        Ok(Self {
+            weight: params.tensor(&format!("{name}.weight"), [d_out, d_in, 3, 3], start)?,
+            bias: params.tensor(&format!("{name}.bias"), [d_out], Init::Constant(0.0))?,
+        })
+    }
+
+    /// `[n, in, side, side]` to `[n, out, side / 2, side / 2]`: convolution, pooling, `ReLU`.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let same = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+        let x = module::conv2d(x, self.weight.val(), Some(self.bias.val()), same);
+        activation::relu(module::max_pool2d(x, MaxPoolOptions::new([2, 2])))
+    }
+}
+
+/// Three convolutions and two linear layers.
+#[derive(Module, Debug)]
+pub struct Classifier {
+    convs: Vec<Conv>,
+    hidden: Linear,
+    output: Linear,
+    #[module(skip)]
+    shape: ClassifierShape,
+    #[module(skip)]
+    names: Names,
+}
+
+/// What the classifier computed.
+#[derive(Debug)]
+pub struct Features {
+    /// Activations in front of the last layer, `[n, FEATURES]`, none below 0.
+    pub features: Tensor<2>,
+    /// Scores before the softmax, `[n, classes]`.
+    pub logits: Tensor<2>,
+}
+
+/// [`Features`] on the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Classified {
+    /// `[n, FEATURES]`.
+    pub features: Vec<f32>,
+    /// The most likely class of each image, `[n]`.
+    pub classes: Vec<usize>,
+}
+
+impl Classifier {
+    /// The classifier with the parameters of `checkpoint`.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing, misshapen, not finite or left over.
+    pub fn load(shape: ClassifierShape, checkpoint: &Checkpoint, device: &Device) -> Result<Self, CheckpointError> {
+        Self::new(shape, Params::load(checkpoint, device))
+    }
+
+    /// The classifier as it starts training; the same one for the same `seed`.
+    pub fn init(shape: ClassifierShape, seed: u64, device: &Device) -> Self {
+        Self::new(shape, Params::init(seed, device)).expect("initialisation asks no checkpoint for anything")
+    }
+
+    fn new(shape: ClassifierShape, mut params: Params) -> Result<Self, CheckpointError> {
+        let (mut d_in, mut side) = (shape.channels, shape.side);
+        let mut convs = Vec::with_capacity(WIDTHS.len());
+        for (i, d_out) in WIDTHS.into_iter().enumerate() {
+            convs.push(Conv::new(&mut params, &format!("convs.{i}"), [d_in, d_out])?);
+            (d_in, side) = (d_out, side / 2);
+        }
+        Ok(Self {
+            convs,
+            hidden: Linear::new(&mut params, "hidden", [d_in * side * side, FEATURES], Init::Xavier)?,
+            output: Linear::new(&mut params, "output", [FEATURES, shape.classes], Init::Xavier)?,
+            shape,
+            names: params.finish()?,
+        })
+    }
+
+    /// The images that it is for.
+    pub fn shape(&self) -> ClassifierShape {
+        self.shape
+    }
+
+    /// `[n, channels, side, side]` in `[-1, 1]` to features and logits.
+    pub fn forward(&self, images: Tensor<4>) -> Features {
+        let x = self.convs.iter().fold(images, |x, conv| conv.forward(x));
+        let features = activation::relu(self.hidden.forward(x.flatten::<2>(1, 3)));
+        Features { logits: self.output.forward(features.clone()), features }
+    }
+
+    /// Features and most likely class of every image of `images`, which must have the classifier's shape.
+    pub fn classify(&self, images: &ImageSet) -> Classified {
+        let ClassifierShape { channels, side, classes } = self.shape;
+        assert_eq!((images.channels, images.side), (channels, side), "images the classifier is not for");
+        let device = self.output.device();
+        let mut out = Classified::default();
+        for bytes in images.pixels.chunks(BATCH * channels * side * side) {
+            let count = bytes.len() / (channels * side * side);
+            let pixels: Vec<f32> = bytes.iter().map(|&byte| from_byte(byte)).collect();
+            let data = TensorData::new(pixels, [count, channels, side, side]);
+            let Features { features, logits } = self.forward(Tensor::from_data(data, &device));
+            out.features.extend(host(features));
+            out.classes.extend(host(logits).chunks_exact(classes).map(most_likely));
+        }
+        out
+    }
+
+    /// Share of `images` whose label the classifier finds.
+    pub fn accuracy(&self, images: &ImageSet) -> f64 {
+        let asked = images.labels.iter().map(|&label| usize::from(label));
+        share(self.classify(images).classes.into_iter().zip(asked))
+    }
+
+    /// Copies every parameter to the host, by name.
+    pub fn to_checkpoint(&self) -> Checkpoint {
+        struct Export<'a> {
+            names: &'a Names,
+            checkpoint: Checkpoint,
+        }
+        impl ModuleVisitor for Export<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let (name, value) = (&self.names[&param.id], param.val());
+                let shape = value.dims().to_vec();
+                let data = value.into_data().convert::<f32>().try_into_vec().expect("converted to f32");
+                let tensor = to_official(name, HostTensor { shape, data });
+                self.checkpoint.tensors.insert(name.official.clone(), tensor);
+            }
+        }
+        let mut export = Export { names: &self.names, checkpoint: Checkpoint::default() };
+        self.visit(&mut export);
+        export.checkpoint
+    }
+}
+
+/// Share of the pairs (class found, class asked for) that agree; 0 of none.
+pub(super) fn share(pairs: impl Iterator<Item = (usize, usize)>) -> f64 {
+    let (mut hits, mut all) = (0usize, 0usize);
+    for (found, asked) in pairs {
+        hits += usize::from(found == asked);
+        all += 1;
+    }
+    hits as f64 / all.max(1) as f64
+}
+
+fn most_likely(logits: &[f32]) -> usize {
+    logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class)
+}
+
+fn host(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().expect("converted to f32")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::checkpoint::{Precision, read_safetensors, write_safetensors};
+    use crate::data::Split;
+
+    const FASHION: ClassifierShape = ClassifierShape { channels: 1, side: 28, classes: 10 };
+
+    /// Weights under which every output can be worked out by hand.
+    #[test]
+    fn computes_what_its_weights_say() {
+        let shape = ClassifierShape { channels: 1, side: 8, classes: 2 };
+        let device = Device::flex();
+        let mut checkpoint = Classifier::init(shape, 1, &device).to_checkpoint();
+        for tensor in checkpoint.tensors.values_mut() {
+            tensor.data.fill(0.0);
+        }
+        let mut set = |name: &str, at: usize, value: f32| {
+            checkpoint.tensors.get_mut(name).expect("a tensor of the classifier").data[at] = value;
+        };
+        // The first convolution takes the pixel to the right (kernel row 1, column 2), so that the poolings leave the
+        // maximum over all columns but the first; the second keeps it (the kernel's middle), the third doubles it.
+        set("convs.0.weight", 5, 1.0);
+        set("convs.1.weight", 4, 1.0);
+        set("convs.2.weight", 4, 2.0);
+        set("hidden.weight", 0, 1.5);
+        set("hidden.bias", 1, 0.25);
+        set("output.weight", 0, 1.0);
+        set("output.weight", FEATURES, -1.0);
+        set("output.bias", 1, 0.5);
+        let classifier = Classifier::load(shape, &checkpoint, &device).unwrap();
+        let mut pixels = vec![-1.0; 64];
+        (pixels[0], pixels[8 * 3 + 1]) = (0.9, 0.5);
+        let image = Tensor::from_data(TensorData::new(pixels, [1, 1, 8, 8]), &device);
+        let Features { features, logits } = classifier.forward(image);
+        let features = host(features);
+        assert_eq!(features[..3], [1.5, 0.25, 0.0]);
+        assert_eq!(host(logits), [1.5, -1.0]);
+    }
+
+    #[test]
+    fn a_file_gives_the_same_classifier() {
+        let device = Device::flex();
+        let checkpoint = Classifier::init(FASHION, 3, &device).to_checkpoint();
+        let bytes = write_safetensors(&checkpoint, Precision::F32).unwrap();
+        let again = Classifier::load(FASHION, &read_safetensors(&bytes).unwrap(), &device).unwrap();
+        assert_eq!(again.to_checkpoint(), checkpoint);
+        let eleven = ClassifierShape { classes: 11, ..FASHION };
+        let error = Classifier::load(eleven, &checkpoint, &device).unwrap_err();
+        assert!(error.to_string().contains("output.weight"), "{error}");
+    }
+
+    #[test]
+    fn the_shipped_weights_know_the_fixture() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let bytes = std::fs::read(root.join("weights/fashion/classifier.safetensors")).unwrap();
+        assert!(bytes.len() <= 300_000, "{} bytes", bytes.len());
+        let classifier = Classifier::load(FASHION, &read_safetensors(&bytes).unwrap(), &Device::flex()).unwrap();
+        let images = ImageSet::read(&root.join("tests/fixtures/fashion-mnist"), Split::Test).unwrap();
+        let accuracy = classifier.accuracy(&images);
+        assert!(accuracy >= 0.9, "{accuracy}");
+    }
+}

@@ -1,0 +1,160 @@
+//! `evaluate` with an untrained network, on images whose answers are known beforehand.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use super::*;
+use crate::model::Mar;
+
+/// 8x8 images of four tokens, three classes.
+fn engine() -> Engine {
+    let json = r#"{
+        "name": "tiny", "classes": ["dot", "line", "ring"], "tokenizer": "pixel", "clip_denoised": true,
+        "defaults": { "cfg": 2.0, "iterations": 3, "steps": 5, "temperature": 0.9 },
+        "model": {
+            "img_size": 8, "vae_stride": 1, "patch_size": 4, "vae_embed_dim": 1,
+            "encoder_embed_dim": 16, "encoder_depth": 1, "encoder_num_heads": 2,
+            "decoder_embed_dim": 16, "decoder_depth": 1, "decoder_num_heads": 2,
+            "class_num": 3, "buffer_size": 2, "diffloss_d": 1, "diffloss_w": 16, "num_sampling_steps": "5"
+        }
+    }"#;
+    let config = WeightsConfig::parse(json).unwrap();
+    let model = Arc::new(Mar::init(&config.model, 1, &Device::flex()));
+    Engine::new(config, model)
+}
+
+fn classifier(classes: usize) -> Classifier {
+    Classifier::init(ClassifierShape { channels: 1, side: 8, classes }, 2, &Device::flex())
+}
+
+fn options(engine: &Engine, count: usize) -> EvalOptions {
+    EvalOptions { count, ..EvalOptions::of(&engine.config) }
+}
+
+#[test]
+fn options_start_from_the_weights_own() {
+    let engine = engine();
+    let EvalOptions { settings, count, seed } = EvalOptions::of(&engine.config);
+    assert_eq!((settings.iterations, settings.steps.as_str(), settings.clip), (3, "5", true));
+    assert_eq!((settings.cfg, settings.temperature, count, seed), (2.0, 0.9, 1_000, 1));
+}
+
+#[test]
+fn an_image_depends_on_its_seed_and_class_alone() {
+    let engine = engine();
+    let few = generate(&engine, &options(&engine, 9)).unwrap().images;
+    assert_eq!(few.labels, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    // Over one batch of 100: the same images come first, the last ones have the seeds that follow.
+    let many = generate(&engine, &options(&engine, 102)).unwrap().images;
+    assert_eq!(many.pixels[..few.pixels.len()], few.pixels);
+    let last = generate(&engine, &EvalOptions { seed: 100, ..options(&engine, 3) }).unwrap().images;
+    assert_eq!(many.pixels[99 * 64..], last.pixels);
+}
+
+#[test]
+fn images_measured_against_themselves() {
+    let engine = engine();
+    let options = options(&engine, 30);
+    let images = generate(&engine, &options).unwrap().images;
+    // The test set is what will be generated; the training set is far from it, but for one image.
+    let mut train = ImageSet { pixels: vec![0; 60 * 64], labels: images.labels.repeat(2), ..images };
+    train.pixels[..64].copy_from_slice(images.image(7));
+    let data = EvalData { train, test: images.clone() };
+    let classifier = classifier(3);
+    let report = evaluate(&engine, &classifier, &data, &options).unwrap();
+
+    assert!(report.frechet.abs() < 1e-6 && report.frechet_floor > 1e-3, "{report:?}");
+    assert!((report.classified - classifier.accuracy(&images)).abs() < 1e-12);
+    assert!((report.classified - report.classifier_accuracy).abs() < 1e-12);
+    let shares = report.classes.iter().map(|class| class.generated);
+    assert!((shares.sum::<f64>() / 3.0 - report.classified).abs() < 1e-12);
+    assert!((report.neighbours.generated_median - report.neighbours.test_median).abs() < 1e-12);
+    assert!((report.neighbours.nearer_share - 1.0 / 30.0).abs() < 1e-12, "{report:?}");
+    assert!(report.images_per_second > 0.0);
+}
+
+#[test]
+fn copies_of_training_images_are_noticed() {
+    let engine = engine();
+    let options = options(&engine, 12);
+    let train = generate(&engine, &options).unwrap().images;
+    let test = ImageSet { pixels: train.pixels.iter().map(|byte| 255 - byte).collect(), ..train.clone() };
+    let report = evaluate(&engine, &classifier(3), &EvalData { train, test }, &options).unwrap();
+    assert!(report.neighbours.generated_median.abs() < 1e-12);
+    assert!((report.neighbours.nearer_share - 1.0).abs() < 1e-12);
+    assert!(report.neighbours.test_median > 1.0);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_generated() {
+    let engine = engine();
+    let options = options(&engine, 6);
+    let images = generate(&engine, &options).unwrap().images;
+    let data = EvalData { train: images.clone(), test: images.clone() };
+    let refused = |classifier: &Classifier, data: &EvalData, options: &EvalOptions| {
+        evaluate(&engine, classifier, data, options).unwrap_err().to_string()
+    };
+    assert!(refused(&classifier(4), &data, &options).contains("classifier is for"));
+    let mut test = images.clone();
+    test.labels[3] = 9;
+    let mislabelled = EvalData { test, ..data.clone() };
+    assert!(refused(&classifier(3), &mislabelled, &options).contains("test data holds label 9"));
+    let smaller = ImageSet { side: 4, ..images };
+    let resized = EvalData { train: smaller, ..data.clone() };
+    assert!(refused(&classifier(3), &resized, &options).contains("training data is for"));
+    let few = EvalOptions { count: 2, ..options.clone() };
+    assert!(refused(&classifier(3), &data, &few).contains("at least 3"));
+    let mut endless = options;
+    endless.settings.iterations = 5;
+    assert!(refused(&classifier(3), &data, &endless).contains("give 1 to 4"));
+}
+
+#[test]
+fn the_first_of_each_class_are_taken() {
+    let labels = vec![0, 0, 0, 1, 2, 1, 0, 1];
+    let pixels = (0..8).collect();
+    let images = ImageSet { pixels, labels, channels: 1, side: 1 };
+    let taken = first_of_each(&images, 3, 5);
+    assert_eq!((taken.labels, taken.pixels), (vec![0, 0, 1, 2, 1], vec![0, 1, 3, 4, 5]));
+    assert_eq!(first_of_each(&images, 3, 100), images);
+}
+
+#[test]
+fn a_report_reads_as_a_table_and_as_json() {
+    let engine = engine();
+    let report = Report {
+        weights: "tiny".into(),
+        options: options(&engine, 30),
+        classified: 0.9,
+        classifier_accuracy: 0.925,
+        classes: vec![ClassShares { name: "dot".into(), generated: 1.0, real: 0.875 }],
+        frechet: 12.5,
+        frechet_floor: 1.25,
+        neighbours: Neighbours {
+            generated_median: 5.5,
+            test_median: 6.0,
+            test_first_percentile: 2.0,
+            nearer_share: 0.02,
+        },
+        seconds: 4.0,
+        images_per_second: 7.5,
+    };
+    let expected = "\
+tiny: 30 images from seed 1; cfg 2 (linear), 3 iterations, 5 diffusion steps, temperature 0.9
+
+                                              generated       real
+classified as the class asked for                90.0 %     92.5 %
+Frechet distance to the test set                 12.500      1.250
+nearest training image, median distance           5.500      6.000
+nearer than the nearest 1 % of test images        2.0 %      1.0 %
+
+classified as the class asked for, by class
+  dot                                           100.0 %     87.5 %
+
+4.0 s, 7.50 images/s";
+    assert_eq!(report.to_string(), expected);
+    let json = serde_json::to_string(&report).unwrap();
+    assert!(json.contains(r#""frechetFloor":1.25"#), "{json}");
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+}
