@@ -1,0 +1,100 @@
+//! `marscope eval`: how good generated images are, by a classifier trained on real ones.
+//! The classifier ships beside the weights; where it does not, it is trained once and kept there.
+
+use std::path::{Path, PathBuf};
+
+use super::device::DeviceKind;
+use super::sample::open;
+use super::{Failure, read};
+use crate::checkpoint::read_safetensors;
+use crate::data::{ImageSet, Split};
+use crate::engine::Engine;
+use crate::eval::classifier::{Classifier, ClassifierShape};
+use crate::eval::{EvalData, EvalOptions, evaluate};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Weights folder: config.json, model.safetensors and, once there is one, classifier.safetensors
+    #[arg(long, default_value = "weights/fashion")]
+    model: PathBuf,
+    /// Folder of the real images (idx files, train and test)
+    #[arg(long)]
+    data: PathBuf,
+    /// Number of images to generate, at least one a class
+    #[arg(long, default_value_t = 1000)]
+    count: usize,
+    /// Seed of the first image; each further one has the next
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Guidance scale [default: the weights' own]
+    #[arg(long)]
+    cfg: Option<f32>,
+    /// Decoding iterations [default: the weights' own]
+    #[arg(long)]
+    iterations: Option<usize>,
+    /// Diffusion steps, or a respacing such as ddim25 [default: the weights' own]
+    #[arg(long)]
+    steps: Option<String>,
+    /// Scale of the noise added at each reverse step [default: the weights' own]
+    #[arg(long)]
+    temperature: Option<f32>,
+    /// Write the report as JSON too
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceKind,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let engine = open(&args.model, args.device)?;
+    let data = EvalData {
+        train: ImageSet::read(&args.data, Split::Train)?,
+        test: ImageSet::read(&args.data, Split::Test)?,
+    };
+    let classifier = classifier(&args.model, &engine, &data.train)?;
+    let mut options = EvalOptions { count: args.count, seed: args.seed, ..EvalOptions::of(&engine.config) };
+    let settings = &mut options.settings;
+    settings.cfg = args.cfg.unwrap_or(settings.cfg);
+    settings.iterations = args.iterations.unwrap_or(settings.iterations);
+    settings.steps = args.steps.unwrap_or_else(|| settings.steps.clone());
+    settings.temperature = args.temperature.unwrap_or(settings.temperature);
+
+    let report = evaluate(&engine, &classifier, &data, &options)?;
+    println!("{report}");
+    if let Some(path) = args.json {
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(&path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The classifier beside the weights.
+fn classifier(folder: &Path, engine: &Engine, train: &ImageSet) -> Result<Classifier, Failure> {
+    let path = folder.join("classifier.safetensors");
+    let shape = ClassifierShape { channels: train.channels, side: train.side, classes: engine.config.model.class_num };
+    if !path.is_file() {
+        return train_and_keep(&path, engine, train);
+    }
+    let checkpoint = read_safetensors(&read(&path)?)?;
+    // Small and measured once: always on the CPU, whatever the images are generated on.
+    let device = super::device::DeviceKind::Cpu.open()?;
+    Ok(Classifier::load(shape, &checkpoint, &device).map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+#[cfg(feature = "train")]
+fn train_and_keep(path: &Path, engine: &Engine, train: &ImageSet) -> Result<Classifier, Failure> {
+    use crate::checkpoint::{Precision, write_safetensors};
+    use crate::eval::train_classifier::{ClassifierTraining, train_classifier};
+
+    let trained = train_classifier(train, engine.config.model.class_num, ClassifierTraining::default())?;
+    let bytes = write_safetensors(&trained.to_checkpoint(), Precision::F16)?;
+    std::fs::write(path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    // Measured as it is kept: in f16.
+    Ok(Classifier::load(trained.shape(), &read_safetensors(&bytes)?, &DeviceKind::Cpu.open()?)?)
+}
+
+#[cfg(not(feature = "train"))]
+fn train_and_keep(path: &Path, _: &Engine, _: &ImageSet) -> Result<Classifier, Failure> {
+    Err(format!("{} is not there: build with --features train, which trains one", path.display()).into())
+}

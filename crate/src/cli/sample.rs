@@ -1,0 +1,139 @@
+//! `marscope sample`: a grid of images from a weights folder.
+//! Section 3.4 of the paper; image i of the grid is what the page draws for seed + i.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+
+use super::device::DeviceKind;
+use super::{Failure, read};
+use crate::checkpoint::{Checkpoint, HostTensor, Precision, write_safetensors};
+use crate::engine::Engine;
+use crate::sampler::{CfgSchedule, OrderKind, Settings};
+use crate::tokenizer::to_byte;
+
+/// Images decoded together.
+const BATCH: usize = 64;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Weights folder: config.json and model.safetensors
+    #[arg(long, default_value = "weights/fashion")]
+    model: PathBuf,
+    /// Class of the images, or `none` for unconditional ones
+    #[arg(long, default_value = "0", value_parser = label)]
+    label: LabelArg,
+    /// Seed of the first image; the next ones take the seeds that follow
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Number of images
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    count: u32,
+    /// PNG file to write: the image itself, or a grid when there are several
+    #[arg(long)]
+    out: PathBuf,
+    /// safetensors file for the tokens, [count, L, C]
+    #[arg(long)]
+    latents: Option<PathBuf>,
+    /// Guidance scale; 1 is none [default: the weights' own]
+    #[arg(long)]
+    cfg: Option<f32>,
+    /// How guidance goes over the iterations
+    #[arg(long, value_enum, default_value_t)]
+    cfg_schedule: CfgSchedule,
+    /// Decoding iterations, 1 to the number of tokens [default: the weights' own]
+    #[arg(long)]
+    iterations: Option<usize>,
+    /// Diffusion steps: a number, or a respacing such as ddim25 [default: the weights' own]
+    #[arg(long)]
+    steps: Option<String>,
+    /// Scale of the noise added at each reverse step [default: the weights' own]
+    #[arg(long)]
+    temperature: Option<f32>,
+    /// Order in which tokens are generated
+    #[arg(long, value_enum, default_value_t)]
+    order: OrderKind,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceKind,
+}
+
+#[derive(Clone, Copy)]
+struct LabelArg(Option<usize>);
+
+fn label(text: &str) -> Result<LabelArg, String> {
+    match text {
+        "none" => Ok(LabelArg(None)),
+        number => match number.parse() {
+            Ok(label) => Ok(LabelArg(Some(label))),
+            Err(_) => Err("write a class number, or none".into()),
+        },
+    }
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let engine = open(&args.model, args.device)?;
+    let defaults = engine.config.defaults;
+    let settings = Settings {
+        iterations: args.iterations.unwrap_or(defaults.iterations),
+        steps: args.steps.clone().unwrap_or_else(|| defaults.steps.to_string()),
+        cfg: args.cfg.unwrap_or(defaults.cfg),
+        cfg_schedule: args.cfg_schedule,
+        temperature: args.temperature.unwrap_or(defaults.temperature),
+        clip: engine.config.clip_denoised,
+        stride: 0,
+    };
+    let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.seed.wrapping_add(i)).collect();
+    let bar = ProgressBar::new((seeds.len().div_ceil(BATCH) * settings.iterations) as u64);
+    let (mut images, mut tokens) = (Vec::new(), Vec::new());
+    for seeds in seeds.chunks(BATCH) {
+        let plans: Vec<_> = seeds.iter().map(|&seed| (args.label.0, seed)).collect();
+        let mut decoding = engine.decode(&plans, args.order, settings.clone())?;
+        while pollster::block_on(decoding.advance())?.is_some() {
+            bar.inc(1);
+        }
+        images.extend(engine.images(&decoding));
+        tokens.extend_from_slice(decoding.tokens());
+    }
+    bar.finish_and_clear();
+
+    let model = &engine.config.model;
+    write_grid(&args.out, &images, model.vae_embed_dim, model.img_size)?;
+    if let Some(path) = &args.latents {
+        let shape = vec![images.len(), model.tokens(), model.token_dim()];
+        let tensors = [("latents".to_owned(), HostTensor { shape, data: tokens })].into();
+        let bytes = write_safetensors(&Checkpoint { tensors }, Precision::F32)?;
+        std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The weights folder `path` on `device`.
+pub fn open(path: &Path, device: DeviceKind) -> Result<Engine, Failure> {
+    let config = String::from_utf8(read(&path.join("config.json"))?)
+        .map_err(|_| format!("{}: config.json is no text", path.display()))?;
+    let weights = read(&path.join("model.safetensors"))?;
+    Ok(Engine::load(&config, &weights, &device.open()?).map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+/// Writes images `[channels, side, side]` as a PNG, side by side in a grid as square as it can be, without gaps.
+fn write_grid(path: &Path, images: &[Vec<f32>], channels: usize, side: usize) -> Result<(), Failure> {
+    let columns = (images.len() as f64).sqrt().ceil() as usize;
+    let rows = images.len().div_ceil(columns);
+    let (width, height) = (columns * side, rows * side);
+    let mut pixels = vec![0; width * height * channels];
+    for (i, image) in images.iter().enumerate() {
+        let (top, left) = (i / columns * side, i % columns * side);
+        for (at, &value) in image.iter().enumerate() {
+            let (channel, y, x) = (at / (side * side), at / side % side, at % side);
+            pixels[((top + y) * width + left + x) * channels + channel] = to_byte(value);
+        }
+    }
+    let colour = match channels {
+        1 => image::ExtendedColorType::L8,
+        3 => image::ExtendedColorType::Rgb8,
+        other => return Err(format!("tokens of {other} channels are no picture: write them with --latents").into()),
+    };
+    image::save_buffer(path, &pixels, width as u32, height as u32, colour)
+        .map_err(|error| format!("{}: {error}", path.display()).into())
+}
