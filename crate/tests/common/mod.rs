@@ -1,0 +1,102 @@
+//! What the parity tests share: the device, the fixtures, and how far apart two tensors are.
+//! Every test file uses a part of it.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use safetensors::{Dtype, SafeTensors};
+
+/// The device of this run: the CPU, or what `MARSCOPE_TEST_DEVICE` names (`vulkan` or `webgpu`, if built in).
+pub fn device() -> Device {
+    match std::env::var("MARSCOPE_TEST_DEVICE").as_deref() {
+        Err(_) | Ok("cpu") => Device::flex(),
+        #[cfg(feature = "vulkan")]
+        Ok("vulkan") => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+        #[cfg(feature = "webgpu")]
+        Ok("webgpu") => Device::webgpu(burn::tensor::DeviceKind::DefaultDevice),
+        Ok(other) => panic!("MARSCOPE_TEST_DEVICE is '{other}', which this build has no engine for"),
+    }
+}
+
+/// Whether the run is on a GPU (or software posing as one), where kernels sum in another order.
+pub fn on_gpu() -> bool {
+    std::env::var("MARSCOPE_TEST_DEVICE").is_ok_and(|device| device != "cpu")
+}
+
+/// `cpu` on the CPU engine, 1e-3 on a GPU.
+pub fn tolerance(cpu: f64) -> f64 {
+    if on_gpu() { 1e-3 } else { cpu }
+}
+
+/// Every fixture folder whose name starts with `prefix`, in the repository and in `MARSCOPE_PARITY_DIR` when that is
+/// set. Having none is a failure, and so is a variable that names no folder.
+pub fn parity_dirs(prefix: &str) -> Vec<PathBuf> {
+    let mut roots = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/parity")];
+    roots.extend(std::env::var_os("MARSCOPE_PARITY_DIR").map(PathBuf::from));
+    let mut found = Vec::new();
+    for root in roots {
+        let entries = std::fs::read_dir(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
+        let names = entries.map(|entry| entry.unwrap().path());
+        found.extend(names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(prefix)));
+    }
+    found.sort();
+    assert!(!found.is_empty(), "no fixture {prefix}* was found");
+    for folder in &found {
+        println!("fixture {}", folder.display());
+    }
+    found
+}
+
+/// A tensor of a fixture, whatever its stored type, as f64.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub shape: Vec<usize>,
+    pub data: Vec<f64>,
+}
+
+impl Expected {
+    pub fn f32(&self) -> Vec<f32> {
+        self.data.iter().map(|&v| v as f32).collect()
+    }
+
+    pub fn usize(&self) -> Vec<usize> {
+        self.data.iter().map(|&v| v as usize).collect()
+    }
+}
+
+/// The tensors of a fixture file.
+pub fn read(path: &Path) -> BTreeMap<String, Expected> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.iter()
+        .map(|(name, view)| {
+            let data = match view.dtype() {
+                Dtype::F32 => {
+                    view.data().chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap()))).collect()
+                }
+                Dtype::I64 => {
+                    view.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect()
+                }
+                other => panic!("{name}: unexpected {other:?}"),
+            };
+            (name.to_owned(), Expected { shape: view.shape().to_vec(), data })
+        })
+        .collect()
+}
+
+/// Norm of the difference over norm of the expected.
+pub fn relative_error(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len(), "number of elements");
+    let difference: f64 = found.iter().zip(expected).map(|(&f, &e)| (f64::from(f) - e).powi(2)).sum();
+    let norm: f64 = expected.iter().map(|e| e * e).sum();
+    if norm == 0.0 { difference.sqrt() } else { (difference / norm).sqrt() }
+}
+
+/// Fails when `found` is further than `most` from the expected tensor, and prints how far it is.
+pub fn assert_close(what: &str, found: &[f32], expected: &Expected, most: f64) {
+    let error = relative_error(found, &expected.data);
+    println!("  {what}: {error:.2e} (at most {most:.0e})");
+    assert!(error <= most, "{what} is off by {error:.3e}, more than {most:.0e}");
+}
