@@ -1,0 +1,224 @@
+//! `cargo xtask wasm`: the page's two bundles.
+//! `cpu` is the small one every browser runs; `gpu` has the same interface and WebGPU besides.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::process::{root, run as run_command, www};
+use crate::wasm_toolchain::{TARGET, Toolchain, find, target_dir};
+
+/// The files that a bundle consists of.
+const FILES: [&str; 3] = ["marscope.js", "marscope_bg.wasm", "marscope.d.ts"];
+/// What a bundle is made from, relative to the repository's root.
+const SOURCES: [&str; 6] =
+    ["crate/src", "crate/Cargo.toml", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo/config.toml"];
+
+/// Arguments of `cargo xtask wasm`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Build this bundle alone.
+    #[arg(long, value_enum)]
+    only: Option<Bundle>,
+}
+
+/// One of the page's bundles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Bundle {
+    /// The engine on the CPU.
+    Cpu,
+    /// The engine on the CPU and on WebGPU.
+    Gpu,
+}
+
+impl Bundle {
+    /// Both bundles, in the order they are built.
+    pub const ALL: [Bundle; 2] = [Bundle::Cpu, Bundle::Gpu];
+
+    fn name(self) -> &'static str {
+        match self {
+            Bundle::Cpu => "cpu",
+            Bundle::Gpu => "gpu",
+        }
+    }
+
+    fn features(self) -> &'static str {
+        match self {
+            Bundle::Cpu => "web",
+            Bundle::Gpu => "web,webgpu",
+        }
+    }
+
+    /// The most bytes a visitor may have to fetch for the bundle, compressed with gzip.
+    fn budget(self) -> u64 {
+        match self {
+            Bundle::Cpu => 700_000,
+            Bundle::Gpu => 3_800_000,
+        }
+    }
+
+    fn folder(self) -> PathBuf {
+        www().join("src/pkg").join(self.name())
+    }
+}
+
+/// Builds the bundles asked for, prints their sizes and holds them to their budgets.
+///
+/// # Errors
+/// If no compiler is found, the build or the binding fails, or a bundle is over its budget.
+pub fn run(args: &Args) -> Result<()> {
+    match args.only {
+        Some(bundle) => build(&[bundle]),
+        None => build(&Bundle::ALL),
+    }
+}
+
+/// Builds `bundles`. All are built before a budget can fail, so that the sizes of all are seen.
+///
+/// # Errors
+/// As [`run`].
+pub fn build(bundles: &[Bundle]) -> Result<()> {
+    let toolchain = find()?;
+    let mut over = Vec::new();
+    for &bundle in bundles {
+        compile(toolchain, bundle)?;
+        bind(bundle)?;
+        let size = Size::of(&bundle.folder().join("marscope_bg.wasm"))?;
+        println!("{} bundle: {} bytes, {} bytes gzip", bundle.name(), size.bytes, size.gzip);
+        over.extend(over_budget(bundle, size));
+    }
+    if !over.is_empty() {
+        bail!(over.join("; "));
+    }
+    Ok(())
+}
+
+/// Whether both bundles are there and newer than everything they are made from.
+///
+/// # Errors
+/// If the sources cannot be read.
+pub fn up_to_date() -> Result<bool> {
+    let mut newest_source = SystemTime::UNIX_EPOCH;
+    for source in SOURCES {
+        newest_source = newest_source.max(newest(&root().join(source))?);
+    }
+    let outputs = Bundle::ALL.into_iter().flat_map(|bundle| FILES.map(|file| bundle.folder().join(file)));
+    Ok(outputs.into_iter().all(|file| newest(&file).is_ok_and(|time| time >= newest_source)))
+}
+
+/// When `path`, or the last changed file below it, was changed.
+fn newest(path: &Path) -> Result<SystemTime> {
+    let context = || format!("cannot read {}", path.display());
+    let metadata = fs::metadata(path).with_context(context)?;
+    let mut time = metadata.modified().with_context(context)?;
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path).with_context(context)? {
+            time = time.max(newest(&entry.with_context(context)?.path())?);
+        }
+    }
+    Ok(time)
+}
+
+fn compile(toolchain: Toolchain, bundle: Bundle) -> Result<()> {
+    run_command(toolchain.cargo("build")?.args([
+        "-p",
+        "marscope",
+        "--lib",
+        "--no-default-features",
+        "--features",
+        bundle.features(),
+    ]))
+}
+
+fn bind(bundle: Bundle) -> Result<()> {
+    let compiled = target_dir().join(TARGET).join("web/marscope.wasm");
+    let folder = bundle.folder();
+    // A file left by an earlier build would otherwise pass for part of this one.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+    }
+    Bindgen::new()
+        .input_path(&compiled)
+        .out_name("marscope")
+        .web(true)
+        .and_then(|bindgen| {
+            bindgen.typescript(true).remove_name_section(true).remove_producers_section(true).generate(&folder)
+        })
+        .with_context(|| format!("cannot make the bindings of {}", compiled.display()))
+}
+
+/// How large a file is, as it is and compressed.
+#[derive(Clone, Copy)]
+struct Size {
+    bytes: u64,
+    gzip: u64,
+}
+
+impl Size {
+    fn of(file: &Path) -> Result<Size> {
+        let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&content)?;
+        Ok(Size { bytes: content.len() as u64, gzip: encoder.finish()?.len() as u64 })
+    }
+}
+
+/// What is wrong with a bundle of `size`, if anything is.
+fn over_budget(bundle: Bundle, size: Size) -> Option<String> {
+    (size.gzip > bundle.budget()).then(|| {
+        format!(
+            "the {} bundle is {} bytes gzip, {} over its budget of {}: make it smaller, or raise the budget in \
+             xtask/src/wasm.rs and say why",
+            bundle.name(),
+            size.gzip,
+            size.gzip - bundle.budget(),
+            bundle.budget()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_bundle_may_reach_its_budget_but_not_pass_it() {
+        for bundle in Bundle::ALL {
+            let at = |gzip| over_budget(bundle, Size { bytes: 10_000_000, gzip });
+            assert_eq!(at(bundle.budget()), None);
+            let message = at(bundle.budget() + 5).expect("over the budget");
+            assert!(message.contains(bundle.name()) && message.contains(" 5 over"), "{message}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_file_and_of_its_gzip() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zeros");
+        fs::write(&file, vec![0; 100_000]).unwrap();
+        let size = Size::of(&file).unwrap();
+        assert_eq!(size.bytes, 100_000);
+        assert!(size.gzip > 18 && size.gzip < 1_000, "{}", size.gzip);
+    }
+
+    #[test]
+    fn a_change_deep_in_a_folder_is_its_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        let future = SystemTime::now() + Duration::from_hours(1);
+        File::create(deep.join("c.rs")).unwrap().set_modified(future).unwrap();
+        assert_eq!(newest(folder.path()).unwrap(), future);
+        assert!(newest(&folder.path().join("missing")).is_err());
+    }
+}
