@@ -1,0 +1,131 @@
+// The page for everyone: keyboard, screen readers, reduced motion, small screens.
+
+import { AxeBuilder } from '@axe-core/playwright';
+import type { Page } from '@playwright/test';
+import { QUICK, cell, expect, narration, pixels, slide, test, visit, waitForPhase } from './visit';
+
+test.use({ file: 'access' });
+
+async function expectNoViolations(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(
+    violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target.join(' ')} (${n.failureSummary})`).join('; ')}`),
+  ).toEqual([]);
+}
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  test.describe(colorScheme, () => {
+    test.use({ colorScheme });
+
+    test('axe finds nothing while loading or failed', async ({ page }) => {
+      let release: () => void = () => undefined;
+      const released = new Promise<void>((resolve) => (release = resolve));
+      await page.route('**/model.safetensors', async (route) => {
+        await released;
+        await route.fulfill({ status: 404 });
+      });
+      await page.goto(`./?${QUICK}&cfg=no&cfg=2`);
+      await expect(page.getByRole('progressbar')).toBeVisible();
+      await expectNoViolations(page);
+      release();
+      await waitForPhase(page, 'error');
+      await expectNoViolations(page);
+    });
+
+    test('axe finds nothing while running, stopped or done', async ({ page }) => {
+      await page.goto('./?label=1&seed=1&cfg=2&iterations=30&steps=50&device=cpu&play=1');
+      await waitForPhase(page, 'running');
+      await expect(narration(page)).toContainText('Iteration 2 of 30');
+      await expectNoViolations(page);
+      await waitForPhase(page, 'running');
+      await page.getByRole('button', { name: 'Generate again' }).click();
+      await page.getByRole('button', { name: 'Stop' }).click();
+      await waitForPhase(page, 'ready');
+      await expectNoViolations(page);
+      await visit(page, `${QUICK}&play=0`);
+      await cell(page, 10).click();
+      await expectNoViolations(page);
+      await slide(page, 'inside', -1);
+      await expectNoViolations(page);
+      await slide(page, 'inside', 2);
+      await expectNoViolations(page);
+    });
+  });
+}
+
+test('everything works from the keyboard', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0`);
+  const final = await pixels(page);
+  await page.locator('body').press('ArrowLeft');
+  await expect(narration(page)).toContainText('Diffusion step 4 of 5');
+  await page.keyboard.press('ArrowRight');
+  await expect(narration(page)).toContainText('the picture is finished');
+  await page.keyboard.press('Shift+ArrowLeft');
+  await expect(narration(page)).toContainText('Iteration 3 of 4');
+  expect(await pixels(page)).not.toEqual(final);
+  await page.keyboard.press('Space');
+  await expect(page.getByRole('button', { name: 'Pause' })).toBeVisible();
+  await page.keyboard.press('Space');
+  await expect(page.getByRole('button', { name: 'Play', exact: true })).toBeVisible();
+
+  // The grid is one tab stop; arrows walk it, Enter opens a token.
+  await cell(page, 0).focus();
+  for (const key of ['ArrowRight', 'ArrowDown', 'ArrowDown', 'ArrowLeft', 'End']) await page.keyboard.press(key);
+  await expect(cell(page, 20)).toBeFocused();
+  await page.keyboard.press('Enter');
+  await expect(page.locator('[data-role=inspector]')).toContainText('Token at row 3, column 7');
+  await expect(cell(page, 20)).toHaveAttribute('aria-selected', 'true');
+  await expect(page.locator('[role=gridcell][tabindex="0"]')).toHaveCount(1);
+});
+
+test('every control is reached by tabbing', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0`);
+  await page.locator('body').focus();
+  const reached = new Set<string>();
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press('Tab');
+    reached.add(
+      await page.evaluate(() => {
+        const element = document.activeElement as HTMLElement | null;
+        return (
+          element?.id || element?.dataset['role'] || element?.getAttribute('name') || element?.textContent?.trim() || ''
+        );
+      }),
+    );
+  }
+  for (const name of [
+    'label',
+    'seed',
+    'timeline',
+    'inside',
+    'iterations',
+    'steps',
+    'cfg',
+    'temperature',
+    'order',
+    'cfgSchedule',
+    'device',
+    'Play',
+  ]) {
+    expect([...reached]).toContain(name);
+  }
+});
+
+test('reduced motion: the finished picture at once, whatever the address says', async ({ page }) => {
+  await page.emulateMedia({ reducedMotion: 'reduce' });
+  await visit(page, `${QUICK}&play=1`);
+  await expect(narration(page)).toContainText('the picture is finished');
+  await expect(page.getByRole('button', { name: 'Play', exact: true })).toBeEnabled();
+});
+
+for (const width of [360, 820, 1920]) {
+  test(`nothing sticks out at ${width} px`, async ({ page }) => {
+    await page.setViewportSize({ width, height: 800 });
+    await visit(page, `${QUICK}&play=0`);
+    const { scroll, client } = await page.evaluate(() => ({
+      scroll: document.documentElement.scrollWidth,
+      client: document.documentElement.clientWidth,
+    }));
+    expect(scroll).toBeLessThanOrEqual(client);
+  });
+}

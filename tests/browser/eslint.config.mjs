@@ -1,0 +1,1 @@
+export { default } from '../../www/eslint.config.js';

@@ -1,0 +1,60 @@
+// What the browser tests do again and again: visiting the page, waiting for a phase, reading the picture.
+
+import { test as base, expect, type Page } from '@playwright/test';
+
+/** A small picture that is quick to make: the same one in every test that does not care. */
+export const QUICK = 'label=3&seed=7&cfg=2&iterations=4&steps=5&temperature=1&order=random&device=cpu';
+
+/** `file` is set to each test file's name: another value makes Playwright start a browser of its own for the file. */
+export const test = base.extend<object, { file: string }>({
+  file: ['', { scope: 'worker', option: true }],
+});
+export { expect };
+
+export type Phase = 'loading' | 'ready' | 'running' | 'done' | 'error';
+
+export async function waitForPhase(page: Page, phase: Phase, timeout = 40_000): Promise<void> {
+  await expect(page.locator('html')).toHaveAttribute('data-phase', phase, {
+    timeout,
+  });
+}
+
+/** Visits the page with this query and waits until it is done. */
+export async function visit(page: Page, query: string, timeout?: number): Promise<void> {
+  await page.goto(`./?${query}`);
+  await waitForPhase(page, 'done', timeout);
+}
+
+/** The grey of every pixel of the picture, row by row. Fails where a pixel is not an opaque grey. */
+export async function pixels(page: Page): Promise<number[]> {
+  const rgba = await page.locator('canvas[data-role=image]').evaluate((canvas: HTMLCanvasElement) => {
+    const context = canvas.getContext('2d');
+    return Array.from(context?.getImageData(0, 0, canvas.width, canvas.height).data ?? []);
+  });
+  expect(rgba).toHaveLength(28 * 28 * 4);
+  const greys: number[] = [];
+  for (let i = 0; i < rgba.length; i += 4) {
+    const [r, g, b, a] = rgba.slice(i, i + 4);
+    expect([g, b, a]).toEqual([r, r, 255]);
+    greys.push(r ?? -1);
+  }
+  return greys;
+}
+
+/** Moves a slider of the timeline. */
+export async function slide(page: Page, role: 'timeline' | 'inside', value: number): Promise<void> {
+  await page.locator(`[data-role=${role}]`).fill(String(value));
+}
+
+export const narration = (page: Page) => page.locator('[data-role=narration]');
+export const cell = (page: Page, position: number) => page.locator(`[data-position="${position}"]`);
+
+/** How many cells are in each state. */
+export async function cellStates(page: Page): Promise<Record<string, number>> {
+  const states = await page
+    .locator('[data-position]')
+    .evaluateAll((cells) => cells.map((c) => (c as HTMLElement).dataset['state']));
+  const counts: Record<string, number> = {};
+  for (const state of states) counts[state ?? ''] = (counts[state ?? ''] ?? 0) + 1;
+  return counts;
+}

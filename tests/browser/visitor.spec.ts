@@ -1,0 +1,162 @@
+// A visitor's way through the page: it loads, makes a picture, and every moment of it can be gone back to.
+
+import { QUICK, cell, cellStates, expect, narration, pixels, slide, test, visit, waitForPhase } from './visit';
+
+test.use({ file: 'visitor' });
+
+/** Moments of an iteration at 5 diffusion steps: the read, the noise, 5 steps. */
+const MOMENTS = 7;
+
+test('loads, plays by itself and finishes', async ({ page }) => {
+  const elsewhere: string[] = [];
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (url.protocol.startsWith('http') && url.hostname !== '127.0.0.1') elsewhere.push(request.url());
+  });
+  const errors: string[] = [];
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+
+  await page.goto(`./?${QUICK}&play=1`);
+  await waitForPhase(page, 'running');
+  await expect(narration(page)).toContainText('Iteration 2 of 4');
+  await waitForPhase(page, 'done');
+  await expect(narration(page)).toContainText('the picture is finished');
+  expect(await cellStates(page)).not.toHaveProperty('masked');
+  expect(new Set(await pixels(page)).size).toBeGreaterThan(20);
+  expect(elsewhere).toEqual([]);
+  expect(errors).toEqual([]);
+});
+
+test('shows real progress while it loads', async ({ page }) => {
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await page.route('**/model.safetensors', async (route) => {
+    await released;
+    await route.continue();
+  });
+  await page.goto(`./?${QUICK}&play=0`);
+  const bar = page.getByRole('progressbar');
+  await expect(bar).toBeVisible();
+  await expect(page.getByText(/of \d+\.\d MB/)).toBeVisible();
+  expect(Number(await bar.getAttribute('aria-valuenow'))).toBeLessThan(100);
+  release();
+  await waitForPhase(page, 'done');
+  await expect(bar).toHaveCount(0);
+});
+
+test('scrubbing back shows each earlier state again', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0`);
+  const final = await pixels(page);
+  const seen: number[][] = [];
+  for (let k = 0; k < 4; k++) {
+    await slide(page, 'timeline', k * MOMENTS + MOMENTS - 1);
+    await expect(narration(page)).toContainText(`Iteration ${k + 1} of 4`);
+    seen.push(await pixels(page));
+  }
+  expect(seen[3]).toEqual(final);
+  // A masked patch is mid-grey until its iteration; once known it stays as it is.
+  const known = (image: number[]) => image.filter((v) => v !== 128).length;
+  for (let k = 1; k < 4; k++) {
+    expect(known(seen[k]!)).toBeGreaterThan(known(seen[k - 1]!));
+    const altered = seen[k - 1]!.filter((value, i) => value !== 128 && value !== seen[k]![i]);
+    expect(altered).toEqual([]);
+  }
+  for (const k of [2, 0, 1, 3]) {
+    await slide(page, 'timeline', k * MOMENTS + MOMENTS - 1);
+    expect(await pixels(page)).toEqual(seen[k]);
+  }
+  await slide(page, 'timeline', 0);
+  expect(new Set(await pixels(page))).toEqual(new Set([128]));
+  expect(await cellStates(page)).toMatchObject({
+    chosen: 49 - (await cellStates(page))['masked']!,
+  });
+});
+
+test('scrubbing inside an iteration goes from noise to pixels, in its tokens alone', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0`);
+  await slide(page, 'timeline', 2 * MOMENTS + MOMENTS - 1);
+  const end = await pixels(page);
+  await slide(page, 'inside', -1);
+  await expect(narration(page)).toContainText('The transformer reads');
+  const before = await pixels(page);
+  const changed = new Set<number>();
+  const frames: number[][] = [];
+  for (let frame = 0; frame <= 5; frame++) {
+    await slide(page, 'inside', frame);
+    if (frame < 5) await expect(narration(page)).toContainText(`Diffusion step ${frame} of 5`);
+    const now = await pixels(page);
+    frames.push(now);
+    now.forEach((value, i) => {
+      if (value !== before[i]) changed.add(Math.floor(i / 28 / 4) * 7 + Math.floor((i % 28) / 4));
+    });
+  }
+  expect(frames[5]).toEqual(end);
+  expect(frames[0]).not.toEqual(end);
+  const newest = await page
+    .locator('[data-state=newest]')
+    .evaluateAll((cells) => cells.map((c) => Number((c as HTMLElement).dataset['position'])));
+  expect([...changed].sort((a, b) => a - b)).toEqual(newest.sort((a, b) => a - b));
+});
+
+test('a reload of the address gives the same picture, another seed another one', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0`);
+  const first = await pixels(page);
+  await page.getByRole('radio', { name: 'Bag' }).check();
+  await expect(page).toHaveURL(/label=8/);
+  await waitForPhase(page, 'done');
+  const bag = await pixels(page);
+  expect(bag).not.toEqual(first);
+  await page.reload();
+  await waitForPhase(page, 'done');
+  expect(await pixels(page)).toEqual(bag);
+
+  await page.getByLabel('Seed', { exact: true }).fill('8');
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveURL(/seed=8/);
+  await waitForPhase(page, 'done');
+  expect(await pixels(page)).not.toEqual(bag);
+
+  await visit(page, `${QUICK}&play=0`);
+  expect(await pixels(page)).toEqual(first);
+});
+
+test('a token tells how it was made', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0`);
+  await cell(page, 24).click();
+  const inspector = page.locator('[data-role=inspector]');
+  await expect(inspector).toContainText('Token at row 4, column 4');
+  await expect(inspector).toContainText(/Number \d+ in the order, sampled in iteration [1-4]\. Finished\./);
+  const strip = inspector.getByRole('button', {
+    name: /Diffusion step \d of 5: timestep \d+, alpha-bar \d\.\d+/,
+  });
+  await expect(strip).toHaveCount(6);
+  await expect(strip.last()).toHaveAttribute('aria-current', 'true');
+
+  // The strip leads to its moment: at step 0 the token is noise in the picture.
+  await strip.first().click();
+  await expect(narration(page)).toContainText('Diffusion step 0 of 5');
+  await expect(cell(page, 24)).toHaveAttribute('data-state', 'active');
+  await page.keyboard.press('Escape');
+  await expect(inspector.getByText('follow the newest')).toHaveCount(0);
+});
+
+test('stops, and goes on when asked', async ({ page }) => {
+  await page.goto('./?label=1&seed=1&cfg=2&iterations=49&steps=50&device=cpu&play=1');
+  await waitForPhase(page, 'running');
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await waitForPhase(page, 'ready');
+  await expect(page.getByRole('button', { name: 'Generate', exact: true })).toBeEnabled();
+  await page.getByRole('slider', { name: 'Iterations' }).fill('2');
+  await page.getByRole('slider', { name: 'Diffusion steps' }).fill('3');
+  await waitForPhase(page, 'done');
+  await expect(narration(page)).toContainText('Iteration 2 of 2');
+});
+
+test('an unconditional picture works too', async ({ page }) => {
+  await visit(page, `${QUICK.replace('label=3', 'label=none')}&play=0`);
+  await expect(page.getByRole('radio', { name: 'any class' })).toBeChecked();
+  expect(new Set(await pixels(page)).size).toBeGreaterThan(20);
+});

@@ -1,0 +1,87 @@
+// Vite plugins of the page: the models it serves, the sizes its progress bars count to, its content policy.
+// Models live outside www/, so they are served from there in development and copied into the build.
+
+import { copyFileSync, createReadStream, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Plugin } from 'vite';
+
+const MODEL_FILES = ['config.json', 'model.safetensors'];
+
+/** Models in the folder: its subfolders that hold all of a model's files. */
+function modelsIn(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder).filter((name) => MODEL_FILES.every((file) => existsSync(join(folder, name, file))));
+}
+
+/** Serves `folder` as weights/ and copies it into the build. Fails the build where it holds no model. */
+export function models(folder: string): Plugin {
+  let out = '';
+  return {
+    name: 'marscope-models',
+    configResolved(config) {
+      out = config.build.outDir;
+    },
+    configureServer(server) {
+      server.middlewares.use('/weights', (request, response, next) => {
+        const [, name, file] = /^\/([a-z0-9-]+)\/([a-z.]+)$/.exec(request.url ?? '') ?? [];
+        if (!name || !file || !MODEL_FILES.includes(file)) {
+          next();
+        } else if (!modelsIn(folder).includes(name)) {
+          response.writeHead(404).end();
+        } else {
+          createReadStream(join(folder, name, file)).pipe(response);
+        }
+      });
+    },
+    buildStart() {
+      if (modelsIn(folder).length === 0) {
+        this.error(`no model in ${folder}: expected NAME/config.json and NAME/model.safetensors; train one first`);
+      }
+    },
+    closeBundle() {
+      for (const name of modelsIn(folder)) {
+        mkdirSync(join(out, 'weights', name), { recursive: true });
+        for (const file of MODEL_FILES) copyFileSync(join(folder, name, file), join(out, 'weights', name, file));
+      }
+    },
+  };
+}
+
+/** Fails the build with what to do where an engine has not been built. */
+export function engines(folder: string): Plugin {
+  return {
+    name: 'marscope-engines',
+    buildStart() {
+      for (const name of ['cpu', 'gpu']) {
+        const file = join(folder, name, 'marscope_bg.wasm');
+        if (!existsSync(file)) this.error(`no ${file}: build the engines first, with \`cargo xtask wasm\``);
+      }
+    },
+  };
+}
+
+/** Sizes in bytes of the engines' wasm and the models' weights, by `cpu`, `gpu` and `weights/NAME`. */
+export function fileSizes(models: string, engines: string): Record<string, number> {
+  const sizes: Record<string, number> = {};
+  for (const name of modelsIn(models)) {
+    sizes[`weights/${name}`] = statSync(join(models, name, 'model.safetensors')).size;
+  }
+  for (const engine of ['cpu', 'gpu']) {
+    const wasm = join(engines, engine, 'marscope_bg.wasm');
+    if (existsSync(wasm)) sizes[engine] = statSync(wasm).size;
+  }
+  return sizes;
+}
+
+/** A content policy for the built page: nothing is fetched from or sent to anywhere else. */
+export function contentPolicy(): Plugin {
+  const policy =
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'";
+  return {
+    name: 'marscope-content-policy',
+    apply: 'build',
+    transformIndexHtml: () => [
+      { tag: 'meta', attrs: { 'http-equiv': 'Content-Security-Policy', content: policy }, injectTo: 'head-prepend' },
+    ],
+  };
+}

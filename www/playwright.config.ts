@@ -1,0 +1,38 @@
+// Browser tests: the built page as a static host would serve it, under a path of its own, in Chromium.
+
+import { defineConfig } from '@playwright/test';
+
+const port = 4175;
+
+export default defineConfig({
+  testDir: '../tests/browser',
+  outputDir: '../tests/browser/results',
+  workers: 1,
+  timeout: 60_000,
+  expect: { timeout: 20_000 },
+  reporter: [['list']],
+  forbidOnly: true,
+  use: {
+    baseURL: `http://127.0.0.1:${port}/some/where/marscope/`,
+    viewport: { width: 1280, height: 900 },
+    screenshot: 'only-on-failure',
+    launchOptions: {
+      executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
+      args: [
+        '--no-sandbox',
+        '--enable-unsafe-webgpu',
+        '--use-webgpu-adapter=swiftshader',
+        '--enable-features=Vulkan',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+    },
+  },
+  webServer: {
+    command: `node ../tests/browser/serve.mjs ${port} /some/where/marscope`,
+    url: `http://127.0.0.1:${port}/some/where/marscope/`,
+  },
+});

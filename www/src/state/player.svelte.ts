@@ -1,0 +1,121 @@
+// The playback clock: walks over the recorded moments, independent of how fast they are computed.
+// It waits where nothing more is recorded, and stops at the end.
+
+import {
+  lastMoment,
+  momentAt,
+  momentCount,
+  momentOf,
+  placeOf,
+  secondsPerIteration,
+  timeOf,
+  type Extent,
+  type Place,
+} from './timeline';
+
+export const SPEEDS = [0.5, 1, 2, 4] as const;
+
+export class Player {
+  extent: Extent = $state.raw({ iterations: 1, frames: 2 });
+  /** Iterations recorded so far. */
+  recorded = $state(0);
+  moment = $state(0);
+  playing = $state(false);
+  /** Whether the end has been shown since the decoding began. */
+  reachedEnd = $state(false);
+  speed: number = $state(1);
+  /** The end of what is recorded is followed without playing: pictures asked for without animation. */
+  #follow = false;
+  #time = 0;
+  #tick = 0;
+
+  readonly place: Place = $derived(placeOf(this.moment, this.extent));
+  readonly last: number = $derived(lastMoment(this.recorded, this.extent));
+  readonly end: number = $derived(momentCount(this.extent) - 1);
+
+  /** Begins an empty recording; it plays from its start, or shows each iteration's end as it arrives. */
+  reset(extent: Extent, plays: boolean): void {
+    this.pause();
+    this.extent = extent;
+    this.recorded = 0;
+    this.reachedEnd = false;
+    this.#show(0);
+    this.#follow = !plays;
+    if (plays) this.play();
+  }
+
+  /** Takes note of an arrived iteration. */
+  record(iterations: number, frames: number): void {
+    if (frames !== this.extent.frames) this.extent = { ...this.extent, frames };
+    this.recorded = iterations;
+    if (this.#follow) this.#show(this.last);
+  }
+
+  /** Plays from here, or from the start when at the end. */
+  play(): void {
+    if (this.playing) return;
+    if (this.moment === this.end) this.#show(0);
+    this.#follow = false;
+    this.playing = true;
+    let before = performance.now();
+    const tick = (now: number): void => {
+      this.#advance(Math.min(0.1, (now - before) / 1000));
+      before = now;
+      if (this.playing) this.#tick = requestAnimationFrame(tick);
+    };
+    this.#tick = requestAnimationFrame(tick);
+  }
+
+  pause(): void {
+    cancelAnimationFrame(this.#tick);
+    this.playing = false;
+    this.#follow = false;
+  }
+
+  toggle(): void {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  /** Shows a moment, as far as it is recorded. Playback goes on from there. */
+  seek(moment: number): void {
+    this.#follow = false;
+    this.#show(Math.min(this.last, Math.max(0, Math.round(moment))));
+  }
+
+  /** Pauses and goes by moments. */
+  stepMoments(by: number): void {
+    this.pause();
+    this.seek(this.moment + by);
+  }
+
+  /** Pauses and goes to the finished tokens of the next or the previous iteration. */
+  stepIterations(by: 1 | -1): void {
+    this.pause();
+    const { iteration, frame } = this.place;
+    const finished = { iteration, frame: this.extent.frames - 1 };
+    if (by > 0 && frame < finished.frame) this.seek(momentOf(finished, this.extent));
+    else this.seek(momentOf({ ...finished, iteration: iteration + by }, this.extent));
+  }
+
+  #advance(seconds: number): void {
+    const time = this.#time + (seconds * this.speed) / secondsPerIteration(this.extent);
+    if (time < this.recorded) {
+      this.#time = time;
+      this.#moveTo(momentAt(time, this.extent));
+    } else {
+      this.#moveTo(this.last);
+      if (this.moment === this.end && this.recorded > 0) this.pause();
+    }
+  }
+
+  #show(moment: number): void {
+    this.#moveTo(moment);
+    this.#time = timeOf(moment, this.extent);
+  }
+
+  #moveTo(moment: number): void {
+    this.moment = moment;
+    if (this.recorded === this.extent.iterations && moment === this.end) this.reachedEnd = true;
+  }
+}

@@ -1,0 +1,136 @@
+// What is to be seen at a moment: scene = f(events, place). Nothing here remembers anything.
+// Pixels are bytes as the command line writes them: clamp(round((v + 1) * 127.5), 0, 255).
+
+import type { IterationEvent } from '../engine/types';
+import type { Geometry } from './settings';
+import type { Place } from './timeline';
+
+/** What a token is at a moment. `chosen` has its z, `active` is being denoised, `newest` was finished last. */
+export type CellState = 'masked' | 'chosen' | 'active' | 'newest' | 'known';
+
+export interface Scene {
+  /** Counts from 0. */
+  iteration: number;
+  /** -1 while the transformer reads. */
+  frame: number;
+  /** Frames of this iteration. */
+  frames: number;
+  /** Tokens of this iteration, in the engine's order. */
+  tokens: readonly number[];
+  /** Tokens known before this iteration. */
+  known: number;
+  cells: readonly CellState[];
+  /** Guidance of this iteration, timestep and alpha-bar at this frame; null before the first event. */
+  cfg: number | null;
+  timestep: number | null;
+  alphaBar: number | null;
+  /** RGBA of the whole picture. */
+  pixels: Uint8ClampedArray<ArrayBuffer>;
+}
+
+/** A pixel value in [-1, 1] as a byte. */
+export function toByte(value: number): number {
+  return Math.min(255, Math.max(0, Math.round((value + 1) * 127.5)));
+}
+
+/** Writes planes of `channels` values into RGBA; one channel is grey. */
+function toRgba(
+  values: Float32Array,
+  plane: number,
+  channels: number,
+  write: (index: number) => number,
+  out: Uint8ClampedArray<ArrayBuffer>,
+): void {
+  for (let i = 0; i < plane; i++) {
+    const at = write(i) * 4;
+    for (let c = 0; c < 3; c++) {
+      out[at + c] = toByte(values[Math.min(c, channels - 1) * plane + i] ?? 0);
+    }
+    out[at + 3] = 255;
+  }
+}
+
+/** One token as RGBA of patch x patch pixels. */
+export function patchPixels(token: Float32Array, { patch, channels }: Geometry): Uint8ClampedArray<ArrayBuffer> {
+  const out = new Uint8ClampedArray(patch * patch * 4);
+  toRgba(token, patch * patch, channels, (i) => i, out);
+  return out;
+}
+
+/** The numbers of the iteration's `slot`-th token at a frame. */
+export function tokenAt(event: IterationEvent, slot: number, frame: number, { tokenDim }: Geometry): Float32Array {
+  const start = (frame * event.tokens.length + slot) * tokenDim;
+  return event.trajectory.subarray(start, start + tokenDim);
+}
+
+/** The rank of each position: its place in the order. */
+export function ranksOf(order: Uint32Array): Uint32Array {
+  const ranks = new Uint32Array(order.length);
+  order.forEach((position, rank) => (ranks[position] = rank));
+  return ranks;
+}
+
+/** The iteration (index into events) that samples a position, and the token's slot in it; null where not recorded. */
+export function findToken(
+  events: readonly IterationEvent[],
+  position: number,
+): { iteration: number; slot: number } | null {
+  for (const [iteration, event] of events.entries()) {
+    const slot = event.tokens.indexOf(position);
+    if (slot >= 0) return { iteration, slot };
+  }
+  return null;
+}
+
+function cellStates(events: readonly IterationEvent[], { iteration, frame }: Place, count: number): CellState[] {
+  const event = events[iteration];
+  const cells = Array.from({ length: count }, (_, i): CellState => (event?.maskBefore[i] === 0 ? 'known' : 'masked'));
+  if (!event) return cells;
+  if (frame < 0) {
+    events[iteration - 1]?.tokens.forEach((position) => (cells[position] = 'newest'));
+    event.tokens.forEach((position) => (cells[position] = 'chosen'));
+  } else {
+    const state = frame === event.timesteps.length - 1 ? 'newest' : 'active';
+    event.tokens.forEach((position) => (cells[position] = state));
+  }
+  return cells;
+}
+
+/** What is to be seen at a place. A place whose iteration has not arrived shows what is known before it. */
+export function sceneAt(events: readonly IterationEvent[], place: Place, geometry: Geometry): Scene {
+  const [height, width] = geometry.image;
+  const pixels = new Uint8ClampedArray(height * width * 4);
+  const before = events[place.iteration - 1];
+  toRgba(
+    before?.image ?? new Float32Array(geometry.channels * height * width),
+    height * width,
+    geometry.channels,
+    (i) => i,
+    pixels,
+  );
+
+  const event = events[place.iteration];
+  const cells = cellStates(events, place, geometry.tokens);
+  const known = event ? event.maskBefore.reduce((n, masked) => n + (masked ? 0 : 1), 0) : 0;
+  if (event && place.frame >= 0) {
+    const { patch, grid } = geometry;
+    event.tokens.forEach((position, slot) => {
+      const top = Math.floor(position / grid[1]) * patch;
+      const left = (position % grid[1]) * patch;
+      const at = (i: number): number => (top + Math.floor(i / patch)) * width + left + (i % patch);
+      toRgba(tokenAt(event, slot, place.frame, geometry), patch * patch, geometry.channels, at, pixels);
+    });
+  }
+  return {
+    iteration: place.iteration,
+    frame: place.frame,
+    frames: event?.timesteps.length ?? 0,
+    tokens: event ? Array.from(event.tokens) : [],
+    known,
+    cells,
+    cfg: event?.cfg ?? null,
+    timestep: event?.timesteps[Math.max(0, place.frame)] ?? null,
+    alphaBar: event?.alphaBar[Math.max(0, place.frame)] ?? null,
+    pixels,
+  };
+}

@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { FASHION, decodeSettings, defaultSettings, describeProblem, formatSettings, parseSettings } from './settings';
+
+const parse = (search: string) => parseSettings(search, FASHION);
+
+describe('parseSettings', () => {
+  it('takes every parameter', () => {
+    const { settings, problems } = parse(
+      '?model=tiny-1&label=3&seed=4294967295&cfg=2.5&cfgSchedule=constant&iterations=49&steps=10&temperature=0.95&order=spiral&device=webgpu&play=0',
+    );
+    expect(problems).toEqual([]);
+    expect(settings).toEqual({
+      model: 'tiny-1',
+      label: 3,
+      seed: 4294967295,
+      cfg: 2.5,
+      cfgSchedule: 'constant',
+      iterations: 49,
+      steps: 10,
+      temperature: 0.95,
+      order: 'spiral',
+      device: 'webgpu',
+      play: false,
+    });
+  });
+
+  it("uses the model's defaults where the address is silent", () => {
+    const facts = { ...FASHION, defaults: { cfg: 3, iterations: 8, steps: 25, temperature: 0.9 } };
+    const { settings, problems } = parseSettings('', facts);
+    expect(problems).toEqual([]);
+    expect(settings).toMatchObject({ cfg: 3, iterations: 8, steps: 25, temperature: 0.9, device: 'auto', play: true });
+  });
+
+  it('reads none as no class', () => {
+    expect(parse('?label=none').settings.label).toBeNull();
+  });
+
+  it.each([
+    ['label', '10', '0 to 9'],
+    ['label', '-1', '0 to 9'],
+    ['label', 'boot', 'none'],
+    ['seed', '4294967296', '0 to 4294967295'],
+    ['seed', '1.5', 'whole number'],
+    ['cfg', '20.5', '0 to 20'],
+    ['cfg', 'NaN', '0 to 20'],
+    ['cfg', '1e1', '0 to 20'],
+    ['cfg', '', '0 to 20'],
+    ['iterations', '0', '1 to 49'],
+    ['iterations', '50', '1 to 49'],
+    ['steps', '1001', '2 to 250'],
+    ['temperature', 'Infinity', '0 to 2'],
+    ['order', 'Random', 'random, raster, spiral, center'],
+    ['cfgSchedule', 'cosine', 'linear or constant'],
+    ['device', 'gpu', 'auto, cpu, webgpu'],
+    ['model', '../x', 'lower-case'],
+    ['play', 'yes', '0 or 1'],
+  ])('refuses %s=%s and says what is allowed', (parameter, value, allowed) => {
+    const { settings, problems } = parse(`?${parameter}=${encodeURIComponent(value)}`);
+    expect(settings).toEqual(defaultSettings(FASHION));
+    expect(problems).toHaveLength(1);
+    const sentence = describeProblem(problems[0]!);
+    expect(sentence).toContain(`${parameter}=${value || '(nothing)'}`);
+    expect(sentence).toContain(allowed);
+  });
+
+  it('reports every bad value and keeps the good ones', () => {
+    const { settings, problems } = parse('?label=99&seed=5&steps=x');
+    expect(problems.map((p) => p.parameter)).toEqual(['label', 'steps']);
+    expect(settings.seed).toBe(5);
+  });
+
+  it("knows the model's own limits", () => {
+    const facts = { ...FASHION, classes: ['one', 'two'], tokens: 16 };
+    const { problems } = parseSettings('?label=2&iterations=17', facts);
+    expect(problems.map((p) => p.allowed)).toEqual([
+      'a whole number from 0 to 1, or none',
+      'a whole number from 1 to 16',
+    ]);
+  });
+});
+
+describe('formatSettings', () => {
+  it('gives an address that reads back to the same settings, whatever the defaults', () => {
+    const { settings } = parse(
+      '?label=none&seed=12&cfg=1.7&temperature=0.85&order=center&device=cpu&play=0&model=other',
+    );
+    const facts = { ...FASHION, defaults: { cfg: 5, iterations: 3, steps: 3, temperature: 2 } };
+    expect(parseSettings(formatSettings(settings), facts)).toEqual({ settings, problems: [] });
+  });
+});
+
+describe('decodeSettings', () => {
+  it('hands the engine what shapes the picture, and keeps every diffusion step', () => {
+    const { settings } = parse('?label=3&seed=7&cfg=2&iterations=8&steps=10&temperature=1&order=raster');
+    expect(decodeSettings(settings)).toEqual({
+      label: 3,
+      seed: 7,
+      cfg: 2,
+      cfgSchedule: 'linear',
+      iterations: 8,
+      steps: 10,
+      temperature: 1,
+      order: 'raster',
+      stride: 1,
+    });
+  });
+});

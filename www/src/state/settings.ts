@@ -1,0 +1,186 @@
+// The page's settings and their form in the address: `?label=3&seed=7&cfg=2...`.
+// Every bad value gives a message that names it and what is allowed; the default takes its place.
+
+import type { DeviceWish } from '../engine/device';
+import type { CfgSchedule, DecodeSettings, ModelInfo, Order } from '../engine/types';
+
+export interface PageSettings {
+  /** Folder under weights/. */
+  model: string;
+  /** Class number, or null for an unconditional picture. */
+  label: number | null;
+  seed: number;
+  cfg: number;
+  cfgSchedule: CfgSchedule;
+  iterations: number;
+  steps: number;
+  temperature: number;
+  order: Order;
+  device: DeviceWish;
+  /** Whether a new picture plays by itself. */
+  play: boolean;
+}
+
+/** A value in the address that was not taken. */
+export interface Problem {
+  parameter: string;
+  value: string;
+  allowed: string;
+  /** What is used instead, as it would stand in the address. */
+  used: string;
+}
+
+/** The part of a model's description the settings depend on. */
+export type ModelFacts = Pick<ModelInfo, 'classes' | 'tokens' | 'defaults'>;
+
+/** The geometry pictures and patches are drawn with. */
+export type Geometry = Pick<ModelInfo, 'image' | 'channels' | 'patch' | 'grid' | 'tokens' | 'tokenDim'>;
+
+/** The page's own model, assumed until a model has said what it is. */
+export const FASHION: ModelFacts & Geometry = {
+  image: [28, 28],
+  channels: 1,
+  patch: 4,
+  grid: [7, 7],
+  tokenDim: 16,
+  classes: ['T-shirt', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'],
+  tokens: 49,
+  defaults: { cfg: 3, iterations: 16, steps: 50, temperature: 1 },
+};
+
+export const ORDERS: readonly Order[] = ['random', 'raster', 'spiral', 'center'];
+export const CFG_SCHEDULES: readonly CfgSchedule[] = ['linear', 'constant'];
+export const DEVICES: readonly DeviceWish[] = ['auto', 'cpu', 'webgpu'];
+
+export interface Range {
+  min: number;
+  max: number;
+  /** The control's step; 1 also means whole numbers only. */
+  step: number;
+}
+
+export const SEED: Range = { min: 0, max: 4_294_967_295, step: 1 };
+export const CFG: Range = { min: 0, max: 20, step: 0.1 };
+export const STEPS: Range = { min: 2, max: 250, step: 1 };
+export const TEMPERATURE: Range = { min: 0, max: 2, step: 0.05 };
+
+/** At most one iteration a token. */
+export function iterationsRange(facts: ModelFacts): Range {
+  return { min: 1, max: facts.tokens, step: 1 };
+}
+
+/** What the page runs with when the address says nothing. */
+export function defaultSettings(facts: ModelFacts): PageSettings {
+  const { cfg, iterations, steps, temperature } = facts.defaults;
+  return {
+    model: 'fashion',
+    label: facts.classes.length > 9 ? 9 : facts.classes.length > 0 ? 0 : null,
+    seed: 7,
+    cfg,
+    cfgSchedule: 'linear',
+    iterations,
+    steps,
+    temperature,
+    order: 'random',
+    device: 'auto',
+    play: true,
+  };
+}
+
+/** A number within the range, or null. Accepts plain decimals only: no exponents, signs or spaces. */
+function numberIn(range: Range, text: string): number | null {
+  const pattern = range.step === 1 ? /^\d{1,10}$/ : /^\d{1,10}(\.\d{1,10})?$/;
+  if (!pattern.test(text)) return null;
+  const value = Number(text);
+  return value >= range.min && value <= range.max ? value : null;
+}
+
+function oneOf<T extends string>(values: readonly T[], text: string): T | null {
+  return values.find((value) => value === text) ?? null;
+}
+
+function rangeInWords(range: Range): string {
+  return `${range.step === 1 ? 'a whole number' : 'a number'} from ${range.min} to ${range.max}`;
+}
+
+/** Settings from the address's query, with a problem for each value that was not taken. */
+export function parseSettings(search: string, facts: ModelFacts): { settings: PageSettings; problems: Problem[] } {
+  const query = new URLSearchParams(search);
+  const settings = defaultSettings(facts);
+  const problems: Problem[] = [];
+
+  /** Takes a parameter where it is given and reads well. `undefined` from `read` means it does not. */
+  function take<K extends keyof PageSettings>(
+    key: K,
+    allowed: string,
+    read: (text: string) => PageSettings[K] | undefined,
+  ): void {
+    const text = query.get(key);
+    if (text === null) return;
+    const value = read(text);
+    if (value === undefined) {
+      problems.push({ parameter: key, value: text, allowed, used: inAddress(settings[key]) });
+    } else {
+      settings[key] = value;
+    }
+  }
+
+  function takeNumber(key: 'seed' | 'cfg' | 'iterations' | 'steps' | 'temperature', range: Range): void {
+    take(key, rangeInWords(range), (text) => numberIn(range, text) ?? undefined);
+  }
+
+  take('model', 'lower-case letters, digits and hyphens', (text) =>
+    /^[a-z0-9-]{1,64}$/.test(text) ? text : undefined,
+  );
+  const labels = { min: 0, max: facts.classes.length - 1, step: 1 };
+  take('label', `${rangeInWords(labels)}, or none`, (text) =>
+    text === 'none' ? null : (numberIn(labels, text) ?? undefined),
+  );
+  takeNumber('seed', SEED);
+  takeNumber('cfg', CFG);
+  take('cfgSchedule', CFG_SCHEDULES.join(' or '), (text) => oneOf(CFG_SCHEDULES, text) ?? undefined);
+  takeNumber('iterations', iterationsRange(facts));
+  takeNumber('steps', STEPS);
+  takeNumber('temperature', TEMPERATURE);
+  take('order', ORDERS.join(', '), (text) => oneOf(ORDERS, text) ?? undefined);
+  take('device', DEVICES.join(', '), (text) => oneOf(DEVICES, text) ?? undefined);
+  take('play', '0 or 1', (text) => (text === '1' ? true : text === '0' ? false : undefined));
+  return { settings, problems };
+}
+
+function inAddress(value: PageSettings[keyof PageSettings]): string {
+  if (value === null) return 'none';
+  if (typeof value === 'boolean') return value ? '1' : '0';
+  return String(value);
+}
+
+/** The query that gives these settings again, also where the defaults differ. */
+export function formatSettings(settings: PageSettings): string {
+  const query = new URLSearchParams();
+  if (settings.model !== 'fashion') query.set('model', settings.model);
+  const keys = [
+    'label',
+    'seed',
+    'cfg',
+    'cfgSchedule',
+    'iterations',
+    'steps',
+    'temperature',
+    'order',
+    'device',
+    'play',
+  ] as const;
+  for (const key of keys) query.set(key, inAddress(settings[key]));
+  return `?${query.toString()}`;
+}
+
+/** A sentence for people about a value that was not taken. */
+export function describeProblem({ parameter, value, allowed, used }: Problem): string {
+  return `The address asks for ${parameter}=${value || '(nothing)'}; allowed is ${allowed}. Using ${used}.`;
+}
+
+/** What the engine needs of the page's settings. */
+export function decodeSettings(settings: PageSettings): DecodeSettings {
+  const { label, seed, cfg, cfgSchedule, iterations, steps, temperature, order } = settings;
+  return { label, seed, cfg, cfgSchedule, iterations, steps, temperature, order, stride: 1 };
+}
