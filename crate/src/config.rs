@@ -74,11 +74,7 @@ impl MarConfig {
     /// Names the first field that does not fit, and what would.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let whole = |name: &'static str, value: usize, most: usize| {
-            if value == 0 || value > most {
-                Err(ConfigError::Range { name, value, most })
-            } else {
-                Ok(())
-            }
+            if value == 0 || value > most { Err(ConfigError::Range { name, value, most }) } else { Ok(()) }
         };
         whole("img_size", self.img_size, 4096)?;
         whole("vae_stride", self.vae_stride, 64)?;
@@ -96,11 +92,7 @@ impl MarConfig {
         whole("diffloss_w", self.diffloss_w, 8192)?;
         whole("diffusion_batch_mul", self.diffusion_batch_mul, 64)?;
         let divides = |name: &'static str, value: usize, by: usize| {
-            if value.is_multiple_of(by) {
-                Ok(())
-            } else {
-                Err(ConfigError::Divides { name, value, by })
-            }
+            if value.is_multiple_of(by) { Ok(()) } else { Err(ConfigError::Divides { name, value, by }) }
         };
         divides("img_size", self.img_size, self.vae_stride * self.patch_size)?;
         divides("encoder_embed_dim", self.encoder_embed_dim, self.encoder_num_heads)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use crate::checkpoint::{CheckpointError, read_safetensors};
+use crate::checkpoint::{Checkpoint, CheckpointError, Weights};
 use crate::config::{ConfigError, MarConfig, TokenizerKind, WeightsConfig};
 use crate::model::{Label, Mar};
 use crate::sampler::{Decoding, ImagePlan, OrderKind, SampleError, SeededNoise, Settings, order};
@@ -33,13 +33,14 @@ pub enum LoadError {
 }
 
 impl Engine {
-    /// Reads `config.json` and `model.safetensors`, both whole, onto `device`.
+    /// Reads `config.json` and the weights, both whole, onto `device`. The weights are a safetensors file or an official
+    /// `.pth` checkpoint, of which the EMA weights are taken.
     ///
     /// # Errors
     /// Says which of the two is wrong, where, and what to do.
     pub fn load(config: &str, weights: &[u8], device: &Device) -> Result<Self, LoadError> {
         let config = WeightsConfig::parse(config)?;
-        let model = Arc::new(Mar::load(&config.model, &read_safetensors(weights)?, device)?);
+        let model = Arc::new(Mar::load(&config.model, &Checkpoint::read(weights, Weights::Ema)?, device)?);
         Ok(Self::new(config, model))
     }
 
@@ -72,10 +73,8 @@ impl Engine {
         settings: Settings,
     ) -> Result<Decoding, SampleError> {
         let grid = self.config.model.grid();
-        let plans = images
-            .iter()
-            .map(|&(label, seed)| ImagePlan { label, order: order::order(kind, grid, seed) })
-            .collect();
+        let plans =
+            images.iter().map(|&(label, seed)| ImagePlan { label, order: order::order(kind, grid, seed) }).collect();
         let noise = Arc::new(SeededNoise::new(images.iter().map(|&(_, seed)| seed)));
         Decoding::new(self.model.clone(), settings, plans, noise)
     }

@@ -189,7 +189,8 @@ fn decode(config: &MarConfig, model: &Arc<Mar>, sample: &Sample, folder: &Path, 
         clip: sample.clip_denoised,
         stride: 1,
     };
-    let plans = sample.labels.iter().zip(orders).map(|(&label, order)| ImagePlan { label: Some(label), order }).collect();
+    let plans =
+        sample.labels.iter().zip(orders).map(|(&label, order)| ImagePlan { label: Some(label), order }).collect();
     let noise = Arc::new(Recorded { images, dim, iterations });
     let mut decoding = Decoding::new(model.clone(), settings, plans, noise).unwrap();
     let mut worst = [0.0f64; 2];
@@ -248,8 +249,8 @@ fn schedules() {
 mod training {
     use super::*;
     use burn::module::{ModuleVisitor, Param};
-    use marscope::checkpoint::HostTensor;
     use burn::tensor::Gradients;
+    use marscope::checkpoint::HostTensor;
     use marscope::model::{Names, from_official, to_official};
     use marscope::train::{Batch, Optimizer, OptimizerSettings, loss};
 
@@ -331,7 +332,12 @@ mod training {
             };
             println!("step on the fixture's gradients");
             for (name, tensor) in step(&given_gradients(&model, &expected)) {
-                assert_close(&format!("adamw.{name}"), &tensor.data, &expected[&format!("adamw.{name}")], tolerance(1e-5));
+                assert_close(
+                    &format!("adamw.{name}"),
+                    &tensor.data,
+                    &expected[&format!("adamw.{name}")],
+                    tolerance(1e-5),
+                );
             }
             println!("step on the gradients found");
             for (name, mut tensor) in step(&gradients) {

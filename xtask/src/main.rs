@@ -11,7 +11,7 @@ mod site;
 mod steps;
 mod test;
 mod wasm;
-mod wasm_toolchain;
+mod wasm_target;
 
 use std::process::ExitCode;
 

@@ -18,8 +18,8 @@ pub enum Step {
     Test,
     /// The tests of the helper itself.
     TestXtask,
-    /// The parity test on the GPU engine.
-    TestVulkan,
+    /// The parity and decoding tests on the GPU engine.
+    TestGpu,
     /// The page's bundles and their budgets.
     Wasm,
     /// The page's npm packages.
@@ -48,7 +48,7 @@ impl Step {
         Step::ClippyWasm,
         Step::Test,
         Step::TestXtask,
-        Step::TestVulkan,
+        Step::TestGpu,
         Step::Wasm,
         Step::NpmCi,
         Step::Lint,
@@ -67,7 +67,7 @@ impl Step {
             Step::ClippyWasm => "clippy-wasm",
             Step::Test => "test",
             Step::TestXtask => "test-xtask",
-            Step::TestVulkan => "test-vulkan",
+            Step::TestGpu => "test-gpu",
             Step::Wasm => "wasm",
             Step::NpmCi => "npm-ci",
             Step::Lint => "lint",
@@ -88,7 +88,7 @@ impl Step {
             Step::ClippyWasm => "the page's Rust code is free of warnings",
             Step::Test => "the crate's tests and examples pass on the CPU",
             Step::TestXtask => "the tests of the build helper pass",
-            Step::TestVulkan => "the GPU engine gives the reference's numbers",
+            Step::TestGpu => "the GPU engine gives the reference's numbers",
             Step::Wasm => "the page's bundles build and keep to their budgets",
             Step::NpmCi => "the page's npm packages install from the lock file",
             Step::Lint => "the page's code is linted and formatted",
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = select(&names(&["fmt", "tests"])).unwrap_err().to_string();
-        assert!(error.contains("no step 'tests'") && error.contains("test-vulkan"), "{error}");
+        assert!(error.contains("no step 'tests'") && error.contains("test-gpu"), "{error}");
         assert!(select(&names(&[""])).is_err());
     }
 
@@ -154,7 +154,7 @@ mod tests {
     fn a_step_comes_after_those_whose_products_it_uses() {
         let at = |step| Step::ALL.iter().position(|&other| other == step).unwrap();
         for (first, then) in [
-            (Step::Test, Step::TestVulkan),
+            (Step::Test, Step::TestGpu),
             (Step::Test, Step::E2e),
             (Step::Wasm, Step::Lint),
             (Step::Wasm, Step::Check),

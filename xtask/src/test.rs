@@ -12,10 +12,12 @@ use anyhow::Result;
 use crate::process::{cargo, on_path, root, run as run_command};
 use crate::report::{Outcome, Report};
 use crate::steps::{Step, select};
-use crate::{browser, node, wasm, wasm_toolchain};
+use crate::{browser, node, wasm, wasm_target};
 
 /// The feature set of every native build.
-const FEATURES: &str = "train,vulkan";
+const FEATURES: &str = "train,webgpu";
+/// What is linted: the GPU drivers beside it too.
+const LINTED: &str = "train,webgpu,vulkan";
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -88,10 +90,10 @@ fn perform(step: Step, machine: &Machine) -> Result<Outcome> {
         Step::Tools => tools(machine)?,
         Step::Fmt => run_command(cargo().args(["fmt", "--all", "--check"]))?,
         Step::Clippy => {
-            clippy(&["-p", "marscope", "--features", FEATURES])?;
+            clippy(&["-p", "marscope", "--features", LINTED])?;
             clippy(&["-p", "xtask"])?;
         }
-        Step::ClippyWasm => run_command(wasm_toolchain::find()?.cargo("clippy")?.args([
+        Step::ClippyWasm => run_command(wasm_target::cargo_for_page("clippy")?.args([
             "-p",
             "marscope",
             "--lib",
@@ -109,9 +111,10 @@ fn perform(step: Step, machine: &Machine) -> Result<Outcome> {
             run_command(&mut native("test"))?;
         }
         Step::TestXtask => run_command(cargo().args(["test", "--release", "--quiet", "-p", "xtask"]))?,
-        Step::TestVulkan => {
+        Step::TestGpu => {
             let driver = browser::vulkan(machine.browser()?)?;
-            run_command(native("test").args(["--test", "parity"]).env("MARSCOPE_TEST_DEVICE", "vulkan").envs(driver))?;
+            let tests = ["--test", "parity", "--test", "kl", "--test", "decoding"];
+            run_command(native("test").args(tests).env("MARSCOPE_TEST_DEVICE", "webgpu").envs(driver))?;
         }
         Step::Wasm => wasm::build(&wasm::Bundle::ALL)?,
         Step::NpmCi => node::install()?,
@@ -137,8 +140,7 @@ fn tools(machine: &Machine) -> Result<()> {
     for (name, value) in browser::vulkan(browser)? {
         println!("{name}={}", value.display());
     }
-    println!("compiler for the page: {:?}", wasm_toolchain::find()?);
-    Ok(())
+    wasm_target::ensure()
 }
 
 fn clippy(selection: &[&str]) -> Result<()> {

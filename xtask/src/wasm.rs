@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::process::{root, run as run_command, www};
-use crate::wasm_toolchain::{TARGET, Toolchain, find, target_dir};
+use crate::wasm_target::{TARGET, cargo_for_page, target_dir};
 
 /// The files that a bundle consists of.
 const FILES: [&str; 3] = ["marscope.js", "marscope_bg.wasm", "marscope.d.ts"];
@@ -85,10 +85,9 @@ pub fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn build(bundles: &[Bundle]) -> Result<()> {
-    let toolchain = find()?;
     let mut over = Vec::new();
     for &bundle in bundles {
-        compile(toolchain, bundle)?;
+        compile(bundle)?;
         bind(bundle)?;
         let size = Size::of(&bundle.folder().join("marscope_bg.wasm"))?;
         println!("{} bundle: {} bytes, {} bytes gzip", bundle.name(), size.bytes, size.gzip);
@@ -126,8 +125,8 @@ fn newest(path: &Path) -> Result<SystemTime> {
     Ok(time)
 }
 
-fn compile(toolchain: Toolchain, bundle: Bundle) -> Result<()> {
-    run_command(toolchain.cargo("build")?.args([
+fn compile(bundle: Bundle) -> Result<()> {
+    run_command(cargo_for_page("build")?.args([
         "-p",
         "marscope",
         "--lib",

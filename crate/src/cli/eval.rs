@@ -48,10 +48,8 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let engine = open(&args.model, args.device)?;
-    let data = EvalData {
-        train: ImageSet::read(&args.data, Split::Train)?,
-        test: ImageSet::read(&args.data, Split::Test)?,
-    };
+    let data =
+        EvalData { train: ImageSet::read(&args.data, Split::Train)?, test: ImageSet::read(&args.data, Split::Test)? };
     let classifier = classifier(&args.model, &engine, &data.train)?;
     let mut options = EvalOptions { count: args.count, seed: args.seed, ..EvalOptions::of(&engine.config) };
     let settings = &mut options.settings;

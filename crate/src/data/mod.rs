@@ -46,7 +46,10 @@ impl ImageSet {
             return Err(DataError::Damaged { path: images, what: format!("images are {height}x{width}, not square") });
         }
         if label_shape != [count] {
-            return Err(DataError::Damaged { path: labels, what: format!("{label_shape:?} labels for {count} images") });
+            return Err(DataError::Damaged {
+                path: labels,
+                what: format!("{label_shape:?} labels for {count} images"),
+            });
         }
         Ok(Self { pixels, labels: labels_read, channels: 1, side: height })
     }

@@ -49,8 +49,8 @@ impl Encoder {
         let [batch, width] = class.dims();
         let table = self.positions.val().reshape([-1, width as i32]);
         let class: Tensor<3> = class.unsqueeze_dim(1);
-        let buffer = class.expand([batch, self.buffer, width])
-            + table.clone().narrow(0, 0, self.buffer).unsqueeze::<3>();
+        let buffer =
+            class.expand([batch, self.buffer, width]) + table.clone().narrow(0, 0, self.buffer).unsqueeze::<3>();
         let x = match tokens {
             None => buffer,
             Some((tokens, places)) => {

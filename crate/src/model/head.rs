@@ -63,8 +63,7 @@ impl Head {
     /// As [`Params::tensor`].
     pub fn new(params: &mut Params, config: &MarConfig) -> Result<Self, CheckpointError> {
         let (width, token) = (config.diffloss_w, config.token_dim());
-        let mut linear =
-            |name: &str, shape, init| Linear::new(params, &format!("diffloss.net.{name}"), shape, init);
+        let mut linear = |name: &str, shape, init| Linear::new(params, &format!("diffloss.net.{name}"), shape, init);
         let zero = Init::Constant(0.0);
         Ok(Self {
             input_proj: linear("input_proj", [token, width], Init::Xavier)?,

@@ -55,7 +55,16 @@ impl Preset {
                 Self::Tiny => "tiny".into(),
             },
             classes: [
-                "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+                "T-shirt",
+                "Trouser",
+                "Pullover",
+                "Dress",
+                "Coat",
+                "Sandal",
+                "Shirt",
+                "Sneaker",
+                "Bag",
+                "Ankle boot",
             ]
             .map(String::from)
             .to_vec(),

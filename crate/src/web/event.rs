@@ -19,17 +19,17 @@ pub fn to_js(
     let step_of = |taken: usize| schedule.len().checked_sub(taken + 1);
     let timesteps: Vec<u32> =
         iteration.steps.iter().map(|&taken| step_of(taken).map_or(0, |step| schedule.timesteps[step] as u32)).collect();
-    let alpha_bar: Vec<f32> =
-        iteration.steps.iter().map(|&taken| step_of(taken).map_or(1.0, |step| schedule.alpha_bar[step] as f32)).collect();
+    let alpha_bar: Vec<f32> = iteration
+        .steps
+        .iter()
+        .map(|&taken| step_of(taken).map_or(1.0, |step| schedule.alpha_bar[step] as f32))
+        .collect();
     let tokens: Vec<u32> = iteration.rows.iter().map(|&(_, token)| token as u32).collect();
     let steps: Vec<u32> = iteration.steps.iter().map(|&taken| taken as u32).collect();
     let after: Vec<u8> = decoding.masked().iter().map(|&masked| u8::from(masked)).collect();
     let image = tokenizer.decode(decoding.tokens());
 
-    let ms = object(&[
-        ("backbone", iteration.backbone_ms.into()),
-        ("head", iteration.head_ms.into()),
-    ])?;
+    let ms = object(&[("backbone", iteration.backbone_ms.into()), ("head", iteration.head_ms.into())])?;
     object(&[
         ("iteration", (iteration.iteration as u32).into()),
         ("iterations", (decoding.settings().iterations as u32).into()),

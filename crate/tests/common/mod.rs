@@ -15,7 +15,7 @@ pub fn device() -> Device {
         #[cfg(feature = "vulkan")]
         Ok("vulkan") => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
         #[cfg(feature = "webgpu")]
-        Ok("webgpu") => Device::webgpu(burn::tensor::DeviceKind::DefaultDevice),
+        Ok("webgpu") => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
         Ok(other) => panic!("MARSCOPE_TEST_DEVICE is '{other}', which this build has no engine for"),
     }
 }
