@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use crate::checkpoint::{Checkpoint, CheckpointError, Weights};
 use crate::config::{ConfigError, MarConfig, TokenizerKind, WeightsConfig};
 use crate::model::{Label, Mar};
-use crate::sampler::{Decoding, ImagePlan, OrderKind, SampleError, SeededNoise, Settings, order};
+use crate::sampler::{CfgSchedule, Decoding, ImagePlan, OrderKind, SampleError, SeededNoise, Settings, order};
 use crate::tokenizer::{PixelTokenizer, Tokenizer};
 
 /// Weights on a device.
@@ -60,6 +60,20 @@ impl Engine {
     /// Numbers in the network.
     pub fn parameters(&self) -> usize {
         burn::module::Module::num_params(&*self.model)
+    }
+
+    /// The settings that show these weights at their best, with no trajectory kept.
+    pub fn settings(&self) -> Settings {
+        let defaults = self.config.defaults;
+        Settings {
+            iterations: defaults.iterations,
+            steps: defaults.steps.to_string(),
+            cfg: defaults.cfg,
+            cfg_schedule: CfgSchedule::default(),
+            temperature: defaults.temperature,
+            clip: self.config.clip_denoised,
+            stride: 0,
+        }
     }
 
     /// Starts decoding one image a label, each from its own seed.

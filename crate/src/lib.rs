@@ -5,6 +5,26 @@
 //! [`tokenizer`] (image to continuous tokens) -> [`model`] (tokens known so far to a condition z) -> [`diffusion`] (z and
 //! noise to a token, and the loss) -> [`sampler`] (the decoding loop) -> `web`, `cli` or `train`. Arrows point that way
 //! only: the model knows nothing of the page, the command line or the trainer.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use marscope::{engine::Engine, sampler::OrderKind};
+//!
+//! let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/fashion");
+//! let config = std::fs::read_to_string(folder.join("config.json"))?;
+//! let weights = std::fs::read(folder.join("model.safetensors"))?;
+//! let engine = Engine::load(&config, &weights, &Device::flex())?;
+//!
+//! // An ankle boot, from seed 7, in 4 iterations of 10 diffusion steps.
+//! let mut settings = engine.settings();
+//! (settings.iterations, settings.steps) = (4, "10".into());
+//! let mut decoding = engine.decode(&[(Some(9), 7)], OrderKind::Random, settings)?;
+//! while let Some(iteration) = pollster::block_on(decoding.advance())? {
+//!     println!("iteration {}: {} tokens still masked", iteration.iteration, iteration.mask_length);
+//! }
+//! assert_eq!(engine.images(&decoding)[0].len(), 28 * 28);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod checkpoint;
 pub mod config;

@@ -51,7 +51,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let data =
         EvalData { train: ImageSet::read(&args.data, Split::Train)?, test: ImageSet::read(&args.data, Split::Test)? };
     let classifier = classifier(&args.model, &engine, &data.train)?;
-    let mut options = EvalOptions { count: args.count, seed: args.seed, ..EvalOptions::of(&engine.config) };
+    let mut options = EvalOptions { count: args.count, seed: args.seed, ..EvalOptions::of(&engine) };
     let settings = &mut options.settings;
     settings.cfg = args.cfg.unwrap_or(settings.cfg);
     settings.iterations = args.iterations.unwrap_or(settings.iterations);

@@ -9,7 +9,7 @@ use super::device::DeviceKind;
 use super::{Failure, read};
 use crate::checkpoint::{Checkpoint, HostTensor, Precision, write_safetensors};
 use crate::engine::Engine;
-use crate::sampler::{CfgSchedule, OrderKind, Settings};
+use crate::sampler::{CfgSchedule, OrderKind};
 use crate::tokenizer::to_byte;
 
 /// Images decoded together.
@@ -73,16 +73,12 @@ fn label(text: &str) -> Result<LabelArg, String> {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let engine = open(&args.model, args.device)?;
-    let defaults = engine.config.defaults;
-    let settings = Settings {
-        iterations: args.iterations.unwrap_or(defaults.iterations),
-        steps: args.steps.clone().unwrap_or_else(|| defaults.steps.to_string()),
-        cfg: args.cfg.unwrap_or(defaults.cfg),
-        cfg_schedule: args.cfg_schedule,
-        temperature: args.temperature.unwrap_or(defaults.temperature),
-        clip: engine.config.clip_denoised,
-        stride: 0,
-    };
+    let mut settings = engine.settings();
+    settings.cfg_schedule = args.cfg_schedule;
+    settings.cfg = args.cfg.unwrap_or(settings.cfg);
+    settings.iterations = args.iterations.unwrap_or(settings.iterations);
+    settings.steps = args.steps.clone().unwrap_or(settings.steps);
+    settings.temperature = args.temperature.unwrap_or(settings.temperature);
     let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.seed.wrapping_add(i)).collect();
     let bar = ProgressBar::new((seeds.len().div_ceil(BATCH) * settings.iterations) as u64);
     let (mut images, mut tokens) = (Vec::new(), Vec::new());

@@ -180,7 +180,8 @@ mod tests {
             prop_assert_eq!(some.len(), count);
             prop_assert_eq!((some.timesteps[0], some.timesteps[count - 1]), (0, 999));
             for (i, &t) in some.timesteps.iter().enumerate() {
-                prop_assert!((some.alpha_bar[i] / train.alpha_bar[t] - 1.0).abs() < 1e-9);
+                // A large stride leaves 1 - beta near 0, where f64 has few digits left.
+                prop_assert!((some.alpha_bar[i] - train.alpha_bar[t]).abs() < 1e-6 * train.alpha_bar[t] + 1e-12);
             }
             prop_assert!(some.timesteps.is_sorted_by(|a, b| a < b));
         }

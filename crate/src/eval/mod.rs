@@ -16,7 +16,7 @@ pub use self::report::{ClassShares, Report};
 use crate::config::WeightsConfig;
 use crate::data::ImageSet;
 use crate::engine::Engine;
-use crate::sampler::{CfgSchedule, SampleError, Settings};
+use crate::sampler::{SampleError, Settings};
 use classifier::{Classified, Classifier, ClassifierShape, FEATURES, SMALLEST, share};
 use frechet::{FrechetError, Gaussian, frechet_distance};
 use neighbours::{Neighbours, nearest};
@@ -35,18 +35,8 @@ pub struct EvalOptions {
 
 impl EvalOptions {
     /// 1,000 images from seed 1 under the settings that the weights name as theirs.
-    pub fn of(config: &WeightsConfig) -> Self {
-        let defaults = config.defaults;
-        let settings = Settings {
-            iterations: defaults.iterations,
-            steps: defaults.steps.to_string(),
-            cfg: defaults.cfg,
-            cfg_schedule: CfgSchedule::default(),
-            temperature: defaults.temperature,
-            clip: config.clip_denoised,
-            stride: 0,
-        };
-        Self { settings, count: 1_000, seed: 1 }
+    pub fn of(engine: &Engine) -> Self {
+        Self { settings: engine.settings(), count: 1_000, seed: 1 }
     }
 }
 

@@ -29,13 +29,13 @@ fn classifier(classes: usize) -> Classifier {
 }
 
 fn options(engine: &Engine, count: usize) -> EvalOptions {
-    EvalOptions { count, ..EvalOptions::of(&engine.config) }
+    EvalOptions { count, ..EvalOptions::of(&engine) }
 }
 
 #[test]
 fn options_start_from_the_weights_own() {
     let engine = engine();
-    let EvalOptions { settings, count, seed } = EvalOptions::of(&engine.config);
+    let EvalOptions { settings, count, seed } = EvalOptions::of(&engine);
     assert_eq!((settings.iterations, settings.steps.as_str(), settings.clip), (3, "5", true));
     assert_eq!((settings.cfg, settings.temperature, count, seed), (2.0, 0.9, 1_000, 1));
 }
