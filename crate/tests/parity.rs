@@ -239,7 +239,7 @@ fn schedules() {
             assert_eq!(found.len(), expected[name].len(), "{spec} {name}");
             for (step, (&found, &expected)) in found.iter().zip(&expected[name]).enumerate() {
                 let error = (found - expected).abs() / expected.abs().max(1e-30);
-                assert!(found == expected || error < 1e-9, "{spec} {name}[{step}]: {found} for {expected}");
+                assert!(error < 1e-9, "{spec} {name}[{step}]: {found} for {expected}");
             }
         }
     }

@@ -23,6 +23,7 @@ impl DeviceKind {
     ///
     /// # Errors
     /// When there is no such adapter, or its driver refuses.
+    #[allow(clippy::unnecessary_wraps)] // without a GPU built in, nothing can fail
     pub fn open(self) -> Result<Device, String> {
         match self {
             Self::Cpu => Ok(Device::flex()),

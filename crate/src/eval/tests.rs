@@ -29,7 +29,7 @@ fn classifier(classes: usize) -> Classifier {
 }
 
 fn options(engine: &Engine, count: usize) -> EvalOptions {
-    EvalOptions { count, ..EvalOptions::of(&engine) }
+    EvalOptions { count, ..EvalOptions::of(engine) }
 }
 
 #[test]

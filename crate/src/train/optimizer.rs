@@ -131,9 +131,9 @@ impl Optimizer {
     }
 }
 
-/// Whether AdamW decays a parameter: not biases, 1-D parameters, nor the head.
+/// Whether AdamW decays a parameter: not 1-D ones (biases and norms), nor the head.
 fn decays(name: &ParamName, dimensions: usize) -> bool {
-    dimensions > 1 && !name.official.ends_with(".bias") && !name.official.starts_with("diffloss.")
+    dimensions > 1 && !name.official.starts_with("diffloss.")
 }
 
 fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
