@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::device::DeviceKind;
 use super::sample::open;
+use super::settings::SettingsArgs;
 use super::{Failure, read};
 use crate::checkpoint::read_safetensors;
 use crate::data::{ImageSet, Split};
@@ -26,18 +27,8 @@ pub struct Args {
     /// Seed of the first image; each further one has the next
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Guidance scale [default: the weights' own]
-    #[arg(long)]
-    cfg: Option<f32>,
-    /// Decoding iterations [default: the weights' own]
-    #[arg(long)]
-    iterations: Option<usize>,
-    /// Diffusion steps, or a respacing such as ddim25 [default: the weights' own]
-    #[arg(long)]
-    steps: Option<String>,
-    /// Scale of the noise added at each reverse step [default: the weights' own]
-    #[arg(long)]
-    temperature: Option<f32>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Write the report as JSON too
     #[arg(long)]
     json: Option<PathBuf>,
@@ -51,12 +42,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let data =
         EvalData { train: ImageSet::read(&args.data, Split::Train)?, test: ImageSet::read(&args.data, Split::Test)? };
     let classifier = classifier(&args.model, &engine, &data.train)?;
-    let mut options = EvalOptions { count: args.count, seed: args.seed, ..EvalOptions::of(&engine) };
-    let settings = &mut options.settings;
-    settings.cfg = args.cfg.unwrap_or(settings.cfg);
-    settings.iterations = args.iterations.unwrap_or(settings.iterations);
-    settings.steps = args.steps.unwrap_or_else(|| settings.steps.clone());
-    settings.temperature = args.temperature.unwrap_or(settings.temperature);
+    let settings = args.settings.over(engine.settings());
+    let options = EvalOptions { settings, count: args.count, seed: args.seed };
 
     let report = evaluate(&engine, &classifier, &data, &options)?;
     println!("{report}");

@@ -4,6 +4,7 @@
 mod device;
 mod eval;
 mod sample;
+mod settings;
 #[cfg(feature = "train")]
 mod train;
 

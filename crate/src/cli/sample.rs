@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::device::DeviceKind;
+use super::settings::SettingsArgs;
 use super::{Failure, read};
 use crate::checkpoint::{Checkpoint, HostTensor, Precision, write_safetensors};
 use crate::engine::Engine;
-use crate::sampler::{CfgSchedule, OrderKind};
+use crate::sampler::{CfgSchedule, OrderKind, Settings};
 use crate::tokenizer::to_byte;
 
 /// Images decoded together.
@@ -35,21 +36,11 @@ pub struct Args {
     /// safetensors file for the tokens, [count, L, C]
     #[arg(long)]
     latents: Option<PathBuf>,
-    /// Guidance scale; 1 is none [default: the weights' own]
-    #[arg(long)]
-    cfg: Option<f32>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// How guidance goes over the iterations
     #[arg(long, value_enum, default_value_t)]
     cfg_schedule: CfgSchedule,
-    /// Decoding iterations, 1 to the number of tokens [default: the weights' own]
-    #[arg(long)]
-    iterations: Option<usize>,
-    /// Diffusion steps: a number, or a respacing such as ddim25 [default: the weights' own]
-    #[arg(long)]
-    steps: Option<String>,
-    /// Scale of the noise added at each reverse step [default: the weights' own]
-    #[arg(long)]
-    temperature: Option<f32>,
     /// Order in which tokens are generated
     #[arg(long, value_enum, default_value_t)]
     order: OrderKind,
@@ -73,12 +64,7 @@ fn label(text: &str) -> Result<LabelArg, String> {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let engine = open(&args.model, args.device)?;
-    let mut settings = engine.settings();
-    settings.cfg_schedule = args.cfg_schedule;
-    settings.cfg = args.cfg.unwrap_or(settings.cfg);
-    settings.iterations = args.iterations.unwrap_or(settings.iterations);
-    settings.steps = args.steps.clone().unwrap_or(settings.steps);
-    settings.temperature = args.temperature.unwrap_or(settings.temperature);
+    let settings = Settings { cfg_schedule: args.cfg_schedule, ..args.settings.over(engine.settings()) };
     let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.seed.wrapping_add(i)).collect();
     let bar = ProgressBar::new((seeds.len().div_ceil(BATCH) * settings.iterations) as u64);
     let (mut images, mut tokens) = (Vec::new(), Vec::new());

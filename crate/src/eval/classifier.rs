@@ -1,14 +1,14 @@
 //! A small convolutional classifier: whether an image looks like its class, and the features to compare images by.
 //! Not of the paper, which measures with Inception; that network knows neither grey 28x28 images nor clothes.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation, module};
 
-use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor};
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::data::ImageSet;
 use crate::model::ops::Linear;
-use crate::model::{Init, Names, Params, to_official};
+use crate::model::{Init, Names, Params, to_checkpoint};
 use crate::tokenizer::from_byte;
 
 /// Channels after each convolution; each is followed by a pooling that halves the sides.
@@ -156,22 +156,7 @@ impl Classifier {
 
     /// Copies every parameter to the host, by name.
     pub fn to_checkpoint(&self) -> Checkpoint {
-        struct Export<'a> {
-            names: &'a Names,
-            checkpoint: Checkpoint,
-        }
-        impl ModuleVisitor for Export<'_> {
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let (name, value) = (&self.names[&param.id], param.val());
-                let shape = value.dims().to_vec();
-                let data = value.into_data().convert::<f32>().try_into_vec().expect("converted to f32");
-                let tensor = to_official(name, HostTensor { shape, data });
-                self.checkpoint.tensors.insert(name.official.clone(), tensor);
-            }
-        }
-        let mut export = Export { names: &self.names, checkpoint: Checkpoint::default() };
-        self.visit(&mut export);
-        export.checkpoint
+        to_checkpoint(self, &self.names)
     }
 }
 

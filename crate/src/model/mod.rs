@@ -135,24 +135,29 @@ impl Mar {
 
     /// Copies every parameter to the host, under its official name and in its official layout.
     pub fn to_checkpoint(&self) -> Checkpoint {
-        struct Export<'a> {
-            names: &'a Names,
-            checkpoint: Checkpoint,
-        }
-        impl ModuleVisitor for Export<'_> {
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let name = &self.names[&param.id];
-                let value = param.val();
-                let shape = value.dims().to_vec();
-                let data = value.into_data().convert::<f32>().try_into_vec().expect("converted to f32");
-                let host = to_official(name, HostTensor { shape, data });
-                self.checkpoint.tensors.insert(name.official.clone(), host);
-            }
-        }
-        let mut export = Export { names: &self.names, checkpoint: Checkpoint::default() };
-        self.visit(&mut export);
-        export.checkpoint
+        to_checkpoint(self, &self.names)
     }
+}
+
+/// Copies every parameter of `module` to the host, under its official name and in its official layout.
+pub fn to_checkpoint(module: &impl Module, names: &Names) -> Checkpoint {
+    struct Export<'a> {
+        names: &'a Names,
+        checkpoint: Checkpoint,
+    }
+    impl ModuleVisitor for Export<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let name = &self.names[&param.id];
+            let value = param.val();
+            let shape = value.dims().to_vec();
+            let data = value.into_data().convert::<f32>().try_into_vec().expect("converted to f32");
+            let host = to_official(name, HostTensor { shape, data });
+            self.checkpoint.tensors.insert(name.official.clone(), host);
+        }
+    }
+    let mut export = Export { names, checkpoint: Checkpoint::default() };
+    module.visit(&mut export);
+    export.checkpoint
 }
 
 /// Row numbers as a tensor.
