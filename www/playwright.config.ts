@@ -2,7 +2,8 @@
 
 import { defineConfig } from '@playwright/test';
 
-const port = 4175;
+/** Another built page than dist/, and another port, so that two of them can be tested side by side. */
+const { PAGE_DIST: folder = '', PAGE_PORT: port = '4175' } = process.env;
 
 export default defineConfig({
   testDir: '../tests/browser',
@@ -16,6 +17,8 @@ export default defineConfig({
     baseURL: `http://127.0.0.1:${port}/some/where/marscope/`,
     viewport: { width: 1280, height: 900 },
     screenshot: 'only-on-failure',
+    // The worker that makes the page work offline would answer what a test wants to see asked for.
+    serviceWorkers: 'block',
     launchOptions: {
       executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
       args: [
@@ -32,7 +35,7 @@ export default defineConfig({
     },
   },
   webServer: {
-    command: `node ../tests/browser/serve.mjs ${port} /some/where/marscope`,
+    command: `node ../tests/browser/serve.mjs ${port} /some/where/marscope ${folder}`,
     url: `http://127.0.0.1:${port}/some/where/marscope/`,
   },
 });

@@ -1,18 +1,55 @@
 // Builds the page into dist/: static files that any host serves under any path.
 
 import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
+import { offline } from './build/offline';
+import { firstDecoding } from './build/recording';
 import { contentPolicy, engines, fileSizes, models } from './build/site';
 
-const bundles = fileURLToPath(new URL('./src/pkg', import.meta.url));
-const weights = fileURLToPath(new URL('../weights', import.meta.url));
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const bundles = here('./src/pkg');
+const weights = here('../weights');
+
+/** The two engines' files are named alike; their folders tell them apart. */
+function assetName({ originalFileNames }: { originalFileNames: string[] }): string {
+  const [file = ''] = originalFileNames;
+  return file.endsWith('marscope_bg.wasm')
+    ? `assets/${basename(dirname(file))}-[hash][extname]`
+    : 'assets/[name]-[hash][extname]';
+}
+
+/** Browsers that run the page read woff2: KaTeX's other font files need not be shipped. */
+const woff2Only: Plugin = {
+  name: 'marscope-woff2-only',
+  enforce: 'pre',
+  transform: (code, id) =>
+    /katex.*\.css/.test(id) ? code.replace(/,url\([^)]*\.(woff|ttf)\) format\("(woff|truetype)"\)/g, '') : null,
+};
 
 export default defineConfig({
   base: './',
-  plugins: [svelte(), engines(bundles), models(weights), contentPolicy()],
+  plugins: [
+    woff2Only,
+    svelte(),
+    engines(bundles),
+    models(weights),
+    firstDecoding({
+      bundle: here('./src/pkg/cpu'),
+      weights: here('../weights/fashion'),
+      format: here('./src/state/trace.ts'),
+      cache: here('./node_modules/.cache/marscope'),
+    }),
+    contentPolicy(),
+    offline(),
+  ],
   resolve: { alias: { '@engine': bundles } },
   define: { FILE_SIZES: JSON.stringify(fileSizes(weights, bundles)) },
-  worker: { format: 'es' },
-  build: { target: 'es2022' },
+  worker: { format: 'es', rolldownOptions: { output: { assetFileNames: assetName } } },
+  build: {
+    target: 'es2022',
+    // The page's content policy lets no font in that is written into a style sheet.
+    assetsInlineLimit: (file) => (file.endsWith('.woff2') ? false : undefined),
+  },
 });

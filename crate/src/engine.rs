@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use crate::checkpoint::{Checkpoint, CheckpointError, Weights};
 use crate::config::{ConfigError, MarConfig, TokenizerKind, WeightsConfig};
 use crate::model::{Label, Mar};
-use crate::sampler::{CfgSchedule, Decoding, ImagePlan, OrderKind, SampleError, SeededNoise, Settings, order};
+use crate::sampler::{CfgSchedule, Decoding, ImagePlan, Moment, Order, SampleError, SeededNoise, Settings, Standing};
 use crate::tokenizer::{PixelTokenizer, Tokenizer};
 
 /// Weights on a device.
@@ -76,21 +76,30 @@ impl Engine {
         }
     }
 
-    /// Starts decoding one image a label, each from its own seed.
+    /// Starts decoding one image a label, each from its own seed: from `start`, or with every token masked.
     ///
     /// # Errors
     /// As [`Decoding::new`].
     pub fn decode(
         &self,
         images: &[(Label, u64)],
-        kind: OrderKind,
+        order: impl Into<Order>,
         settings: Settings,
+        start: Option<Standing>,
     ) -> Result<Decoding, SampleError> {
-        let grid = self.config.model.grid();
+        let (order, grid) = (order.into(), self.config.model.grid());
         let plans =
-            images.iter().map(|&(label, seed)| ImagePlan { label, order: order::order(kind, grid, seed) }).collect();
+            images.iter().map(|&(label, seed)| ImagePlan { label, order: order.positions(grid, seed) }).collect();
         let noise = Arc::new(SeededNoise::new(images.iter().map(|&(_, seed)| seed)));
-        Decoding::new(self.model.clone(), settings, plans, noise)
+        Decoding::new(self.model.clone(), settings, plans, noise, start)
+    }
+
+    /// The moment at which one image of `label` stands as `standing` says, to ask questions about.
+    ///
+    /// # Errors
+    /// As [`Moment::new`].
+    pub fn moment(&self, label: Label, standing: Standing) -> Result<Moment, SampleError> {
+        Moment::new(self.model.clone(), label, standing)
     }
 
     /// The images that a decoding stands at, one after the other, each `[channels, height, width]` in `[-1, 1]`.

@@ -3,8 +3,8 @@
 //!
 //! The modules stand in the order in which data goes through them:
 //! [`tokenizer`] (image to continuous tokens) -> [`model`] (tokens known so far to a condition z) -> [`diffusion`] (z and
-//! noise to a token, and the loss) -> [`sampler`] (the decoding loop) -> `web`, `cli` or `train`. Arrows point that way
-//! only: the model knows nothing of the page, the command line or the trainer.
+//! noise to a token, and the loss) -> [`sampler`] (the decoding loop, and questions about a moment of it) -> `web`, `cli`
+//! or `train`. Arrows point that way only: the model knows nothing of the page, the command line or the trainer.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -18,7 +18,7 @@
 //! // An ankle boot, from seed 7, in 4 iterations of 10 diffusion steps.
 //! let mut settings = engine.settings();
 //! (settings.iterations, settings.steps) = (4, "10".into());
-//! let mut decoding = engine.decode(&[(Some(9), 7)], OrderKind::Random, settings)?;
+//! let mut decoding = engine.decode(&[(Some(9), 7)], OrderKind::Random, settings, None)?;
 //! while let Some(iteration) = pollster::block_on(decoding.advance())? {
 //!     println!("iteration {}: {} tokens still masked", iteration.iteration, iteration.mask_length);
 //! }
@@ -41,6 +41,8 @@ pub mod cli;
 pub mod data;
 #[cfg(feature = "cli")]
 pub mod eval;
+#[cfg(feature = "cli")]
+pub mod trace;
 #[cfg(feature = "train")]
 pub mod train;
 #[cfg(all(feature = "web", target_family = "wasm"))]

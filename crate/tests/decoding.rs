@@ -6,80 +6,17 @@ mod common;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use common::small::{advance, engine, finish, settings};
 use common::{device, on_gpu};
-use marscope::config::{Defaults, MarConfig, TokenizerKind, WeightsConfig};
-use marscope::engine::Engine;
-use marscope::model::Mar;
-use marscope::sampler::{CfgSchedule, Decoding, Iteration, OrderKind, SampleError, Settings};
+use marscope::sampler::{Decoding, Order, OrderKind, SampleError, Settings, Standing};
 use marscope::tokenizer::to_byte;
 use proptest::prelude::*;
-
-/// A network whose head has something to say: freshly initialised ones end in a layer of zeros.
-fn engine(device: &Device) -> Engine {
-    let model = MarConfig {
-        img_size: 12,
-        vae_stride: 1,
-        patch_size: 3,
-        vae_embed_dim: 1,
-        encoder_embed_dim: 16,
-        encoder_depth: 1,
-        encoder_num_heads: 2,
-        decoder_embed_dim: 24,
-        decoder_depth: 1,
-        decoder_num_heads: 3,
-        mlp_ratio: 4.0,
-        class_num: 3,
-        buffer_size: 2,
-        diffloss_d: 1,
-        diffloss_w: 20,
-        num_sampling_steps: "4".into(),
-        diffusion_batch_mul: 1,
-    };
-    let config = WeightsConfig {
-        name: "test".into(),
-        classes: ["a", "b", "c"].map(String::from).to_vec(),
-        tokenizer: TokenizerKind::Pixel,
-        clip_denoised: true,
-        defaults: Defaults { cfg: 1.0, iterations: 4, steps: 4, temperature: 1.0 },
-        model: model.clone(),
-    };
-    let mut checkpoint = Mar::init(&model, 5, &Device::flex()).to_checkpoint();
-    let noise = marscope::random::Philox::new(9);
-    for (i, tensor) in checkpoint.tensors.values_mut().enumerate() {
-        if tensor.data.iter().all(|&v| v == 0.0) {
-            noise.normal([i as u32, 0, 0], &mut tensor.data);
-            tensor.data.iter_mut().for_each(|v| *v *= 0.1);
-        }
-    }
-    Engine::new(config, Arc::new(Mar::load(&model, &checkpoint, device).unwrap()))
-}
-
-fn settings(iterations: usize, steps: usize) -> Settings {
-    Settings {
-        iterations,
-        steps: steps.to_string(),
-        cfg: 2.0,
-        cfg_schedule: CfgSchedule::Linear,
-        temperature: 1.0,
-        clip: true,
-        stride: 1,
-    }
-}
-
-fn advance(decoding: &mut Decoding) -> Option<Iteration> {
-    pollster::block_on(decoding.advance()).unwrap()
-}
-
-fn finish(mut decoding: Decoding) -> Vec<f32> {
-    while advance(&mut decoding).is_some() {}
-    decoding.tokens().to_vec()
-}
 
 #[test]
 fn same_picture_on_every_device() {
     let draw = |device: &Device| {
         let engine = engine(device);
-        finish(engine.decode(&[(Some(1), 7), (None, 8)], OrderKind::Random, settings(4, 6)).unwrap())
+        finish(engine.decode(&[(Some(1), 7), (None, 8)], OrderKind::Random, settings(4, 6), None).unwrap())
     };
     let (here, reference) = (draw(&device()), draw(&Device::flex()));
     let most = here.iter().zip(&reference).map(|(&a, &b)| to_byte(a).abs_diff(to_byte(b))).max().unwrap();
@@ -91,7 +28,7 @@ fn same_picture_on_every_device() {
 #[test]
 fn a_fork_goes_on_as_its_origin() {
     let engine = engine(&device());
-    let mut origin = engine.decode(&[(Some(0), 3)], OrderKind::Spiral, settings(5, 4)).unwrap();
+    let mut origin = engine.decode(&[(Some(0), 3)], OrderKind::Spiral, settings(5, 4), None).unwrap();
     advance(&mut origin);
     advance(&mut origin);
     let fork = origin.clone();
@@ -101,10 +38,125 @@ fn a_fork_goes_on_as_its_origin() {
 }
 
 #[test]
+fn a_start_without_edits_goes_on_as_its_parent() {
+    let engine = engine(&device());
+    let mut parent = engine.decode(&[(Some(0), 3)], OrderKind::Random, settings(7, 4), None).unwrap();
+    for _ in 0..3 {
+        advance(&mut parent);
+    }
+    let order = Order::Positions(parent.images()[0].order.clone());
+    let start = Some(parent.standing().clone());
+    let mut fork = engine.decode(&[(Some(0), 3)], order, settings(7, 4), start).unwrap();
+    assert_eq!(fork.iterations(), 7);
+    while let Some(event) = advance(&mut parent) {
+        let same = advance(&mut fork).unwrap();
+        assert_eq!((same.iteration, &same.rows), (event.iteration, &event.rows));
+        assert_eq!((same.cfg, same.trajectory), (event.cfg, event.trajectory));
+    }
+    assert!(fork.done());
+    assert_eq!(fork.standing(), parent.standing());
+}
+
+#[test]
+fn a_given_order_is_followed() {
+    let engine = engine(&device());
+    let order: Vec<usize> = (0..16).map(|rank| (5 * rank + 3) % 16).collect();
+    let given = Order::Positions(order.clone());
+    let mut decoding = engine.decode(&[(None, 1)], given, settings(16, 2), None).unwrap();
+    let mut found = Vec::new();
+    while let Some(event) = advance(&mut decoding) {
+        found.extend(event.rows.iter().map(|&(_, token)| token));
+    }
+    assert_eq!(found, order);
+    for wrong in [vec![], vec![0; 16], (0..17).collect(), (1..17).collect()] {
+        let error = engine.decode(&[(None, 1)], Order::Positions(wrong), settings(4, 4), None).err();
+        assert!(matches!(error, Some(SampleError::Order { tokens: 16 })));
+    }
+    let read = |json: &str| serde_json::from_str::<Order>(json);
+    assert_eq!(read("\"spiral\"").unwrap(), OrderKind::Spiral.into());
+    assert_eq!(read("[1, 0]").unwrap(), Order::Positions(vec![1, 0]));
+    assert!(read("\"backwards\"").unwrap_err().to_string().contains("random, raster, spiral"));
+}
+
+#[test]
+fn stopped_leaves_everything_as_it_was() {
+    let engine = engine(&device());
+    let start = || engine.decode(&[(Some(2), 4)], OrderKind::Center, settings(4, 6), None).unwrap();
+    let whole = finish(start());
+    let mut decoding = start();
+    for steps in [0, 1, 5] {
+        let before = decoding.standing().clone();
+        let mut asked = 0;
+        let stopped = pollster::block_on(decoding.advance_while(async || {
+            asked += 1;
+            asked <= steps
+        }));
+        assert!(matches!(stopped, Err(SampleError::Stopped)));
+        assert_eq!((asked, decoding.standing()), (steps + 1, &before));
+        let mut asked = 0;
+        pollster::block_on(decoding.advance_while(async || {
+            asked += 1;
+            true
+        }))
+        .unwrap();
+        assert_eq!(asked, 6, "once before every diffusion step");
+    }
+    assert_eq!(finish(decoding), whole);
+}
+
+#[test]
+fn images_with_equally_many_masked_go_on_together() {
+    let engine = engine(&device());
+    let start = |masked: &[usize]| Standing {
+        iteration: 2,
+        tokens: (0..16 * 9).map(|i| (i as f32).sin()).collect(),
+        masked: (0..16).map(|token| masked.contains(&token)).collect(),
+    };
+    let (first, second) = (start(&[0, 1, 2, 9, 15]), start(&[3, 4, 5, 6, 8]));
+    let both = Standing {
+        iteration: 2,
+        tokens: [&first.tokens[..], &second.tokens].concat(),
+        masked: [&first.masked[..], &second.masked].concat(),
+    };
+    let go_on =
+        |images: &[_], start| finish(engine.decode(images, OrderKind::Random, settings(4, 3), Some(start)).unwrap());
+    let together = go_on(&[(Some(0), 5), (Some(1), 6)], both.clone());
+    let apart = [go_on(&[(Some(0), 5)], first), go_on(&[(Some(1), 6)], second)].concat();
+    let error = common::relative_error(&together, &apart.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
+    assert!(error < common::tolerance(1e-4), "{error}");
+
+    let mut uneven = both;
+    uneven.masked[16 + 3] = false;
+    let plans = [(Some(0), 5), (Some(1), 6)];
+    let error = engine.decode(&plans, OrderKind::Random, settings(4, 3), Some(uneven)).err().unwrap().to_string();
+    assert!(error.contains("image 1 has 4 masked tokens and image 0 has 5"), "{error}");
+}
+
+#[test]
+fn starts_that_do_not_fit_are_refused() {
+    let engine = engine(&Device::flex());
+    let try_with = |change: &dyn Fn(&mut Standing)| {
+        let mut start = Standing { iteration: 1, tokens: vec![0.5; 16 * 9], masked: vec![false; 16] };
+        start.masked[7] = true;
+        change(&mut start);
+        let decoding = engine.decode(&[(None, 0)], OrderKind::Raster, settings(4, 4), Some(start));
+        decoding.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(try_with(&|_| ()), "");
+    assert_eq!(try_with(&|start| start.tokens[7 * 9] = f32::NAN), "", "what is masked is not read");
+    assert!(try_with(&|start| start.tokens[8 * 9] = f32::NAN).contains("token 8"));
+    assert!(try_with(&|start| start.tokens[0] = f32::INFINITY).contains("token 0"));
+    assert!(try_with(&|start| start.tokens.truncate(9)).contains("9 numbers in its tokens; this model's have 144"));
+    assert!(try_with(&|start| start.masked.push(false)).contains("17 mask entries; this model's have 16"));
+    assert!(try_with(&|start| start.iteration = 4).contains("no iteration 4 to go on from: give 0 to 3"));
+    assert!(try_with(&|start| *start = Standing { iteration: 0, tokens: vec![], masked: vec![] }).contains("0 mask"));
+}
+
+#[test]
 fn an_image_does_not_depend_on_its_company() {
     let engine = engine(&device());
-    let alone = finish(engine.decode(&[(Some(2), 11)], OrderKind::Random, settings(4, 4)).unwrap());
-    let both = finish(engine.decode(&[(Some(0), 10), (Some(2), 11)], OrderKind::Random, settings(4, 4)).unwrap());
+    let alone = finish(engine.decode(&[(Some(2), 11)], OrderKind::Random, settings(4, 4), None).unwrap());
+    let both = finish(engine.decode(&[(Some(0), 10), (Some(2), 11)], OrderKind::Random, settings(4, 4), None).unwrap());
     let error = common::relative_error(&both[alone.len()..], &alone.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
     assert!(error < common::tolerance(1e-4), "{error}");
 }
@@ -115,7 +167,7 @@ fn settings_out_of_range_are_named() {
     let try_with = |change: &dyn Fn(&mut Settings), label| {
         let mut settings = settings(4, 4);
         change(&mut settings);
-        engine.decode(&[(label, 0)], OrderKind::Raster, settings).err().map(|error| error.to_string()).unwrap()
+        engine.decode(&[(label, 0)], OrderKind::Raster, settings, None).err().map(|error| error.to_string()).unwrap()
     };
     assert!(try_with(&|_| (), Some(3)).contains("label 3 is not one of the 3 classes"));
     assert!(try_with(&|s| s.iterations = 0, None).contains("give 1 to 16"));
@@ -123,10 +175,10 @@ fn settings_out_of_range_are_named() {
     assert!(try_with(&|s| s.steps = "1".into(), None).contains("at least 2"));
     assert!(try_with(&|s| s.cfg = f32::NAN, None).contains("cfg is NaN"));
     assert!(try_with(&|s| s.temperature = -1.0, None).contains("temperature is -1"));
-    let mut plan = engine.decode(&[(None, 0)], OrderKind::Raster, settings(4, 4)).unwrap().images().to_vec();
+    let mut plan = engine.decode(&[(None, 0)], OrderKind::Raster, settings(4, 4), None).unwrap().images().to_vec();
     plan[0].order[0] = 1;
     let noise = Arc::new(marscope::sampler::SeededNoise::new([0]));
-    let error = Decoding::new(engine.model.clone(), settings(4, 4), plan, noise).err();
+    let error = Decoding::new(engine.model.clone(), settings(4, 4), plan, noise, None).err();
     assert!(matches!(error, Some(SampleError::Order { tokens: 16 })));
 }
 
@@ -138,7 +190,7 @@ proptest! {
     fn every_token_comes_once_and_stays(iterations in 1usize..=16, seed: u64, stride in 0usize..4) {
         let engine = engine(&device());
         let settings = Settings { stride, ..settings(iterations, 3) };
-        let mut decoding = engine.decode(&[(Some(0), seed)], OrderKind::Random, settings).unwrap();
+        let mut decoding = engine.decode(&[(Some(0), seed)], OrderKind::Random, settings, None).unwrap();
         let order = decoding.images()[0].order.clone();
         let dim = engine.config.model.token_dim();
         let mut known: Vec<usize> = Vec::new();
@@ -163,5 +215,40 @@ proptest! {
         known.sort_unstable();
         prop_assert!(known.into_iter().eq(0..16));
         prop_assert!(decoding.done());
+    }
+
+    /// From wherever it starts: what is known stays to the bit, the rest comes in the order's sequence until all is known.
+    #[test]
+    fn any_start_is_finished_and_kept(
+        masked in prop::collection::vec(any::<bool>(), 16),
+        iterations in 1usize..=16,
+        at in 0.0f64..1.0,
+        seed: u64,
+    ) {
+        let engine = engine(&device());
+        let dim = engine.config.model.token_dim();
+        let iteration = (iterations as f64 * at) as usize;
+        let tokens: Vec<f32> = (0..16 * dim).map(|i| (i as f32 * 0.7).cos()).collect();
+        let start = Standing { iteration, tokens: tokens.clone(), masked: masked.clone() };
+        let mut decoding = engine.decode(&[(Some(1), seed)], OrderKind::Random, settings(iterations, 2), Some(start)).unwrap();
+        let mut left: Vec<usize> = decoding.images()[0].order.iter().copied().filter(|&token| masked[token]).collect();
+        prop_assert_eq!(decoding.done(), left.is_empty());
+        let mut next = iteration;
+        while let Some(event) = advance(&mut decoding) {
+            prop_assert_eq!(event.iteration, next);
+            next += 1;
+            let mut expected: Vec<usize> = left.drain(..event.rows.len()).collect();
+            expected.sort_unstable();
+            prop_assert!(!expected.is_empty());
+            prop_assert_eq!(event.rows.iter().map(|&(_, token)| token).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(left.len(), event.mask_length);
+            for token in (0..16).filter(|&token| !masked[token]) {
+                prop_assert_eq!(&decoding.tokens()[token * dim..][..dim], &tokens[token * dim..][..dim]);
+            }
+        }
+        prop_assert!(left.is_empty() && decoding.done());
+        prop_assert_eq!(decoding.iterations(), next);
+        prop_assert!(next <= iterations);
+        prop_assert!(decoding.masked().iter().all(|&masked| !masked));
     }
 }

@@ -192,7 +192,7 @@ fn decode(config: &MarConfig, model: &Arc<Mar>, sample: &Sample, folder: &Path, 
     let plans =
         sample.labels.iter().zip(orders).map(|(&label, order)| ImagePlan { label: Some(label), order }).collect();
     let noise = Arc::new(Recorded { images, dim, iterations });
-    let mut decoding = Decoding::new(model.clone(), settings, plans, noise).unwrap();
+    let mut decoding = Decoding::new(model.clone(), settings, plans, noise, None).unwrap();
     let mut worst = [0.0f64; 2];
     while let Some(event) = pollster::block_on(decoding.advance()).unwrap() {
         let k = event.iteration;

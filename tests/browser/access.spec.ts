@@ -73,22 +73,37 @@ test('everything works from the keyboard', async ({ page }) => {
   for (const key of ['ArrowRight', 'ArrowDown', 'ArrowDown', 'ArrowLeft', 'End']) await page.keyboard.press(key);
   await expect(cell(page, 20)).toBeFocused();
   await page.keyboard.press('Enter');
-  await expect(page.locator('[data-role=inspector]')).toContainText('Token at row 3, column 7');
   await expect(cell(page, 20)).toHaveAttribute('aria-selected', 'true');
   await expect(page.locator('[role=gridcell][tabindex="0"]')).toHaveCount(1);
+
+  // Digits change the mode, and so do the arrows among the modes.
+  await page.keyboard.press('2');
+  await expect(page.getByRole('tabpanel')).toContainText('Token at row 3, column 7');
+  await page.getByRole('tab', { name: 'Token' }).focus();
+  await page.keyboard.press('ArrowLeft');
+  await expect(page.getByRole('tab', { name: 'Watch' })).toBeFocused();
+  await expect(page.getByRole('tab', { name: 'Watch' })).toHaveAttribute('aria-selected', 'true');
+  await page.locator('#seed').focus();
+  await page.keyboard.press('3');
+  await expect(page.getByRole('tab', { name: 'Watch' })).toHaveAttribute('aria-selected', 'true');
 });
 
 test('every control is reached by tabbing', async ({ page }) => {
   await visit(page, `${QUICK}&play=0`);
   await page.locator('body').focus();
   const reached = new Set<string>();
-  for (let i = 0; i < 60; i++) {
+  for (let i = 0; i < 80; i++) {
     await page.keyboard.press('Tab');
     reached.add(
       await page.evaluate(() => {
         const element = document.activeElement as HTMLElement | null;
         return (
-          element?.id || element?.dataset['role'] || element?.getAttribute('name') || element?.textContent?.trim() || ''
+          element?.id ||
+          element?.dataset['stage'] ||
+          element?.dataset['role'] ||
+          element?.getAttribute('name') ||
+          element?.textContent?.trim() ||
+          ''
         );
       }),
     );
@@ -96,6 +111,12 @@ test('every control is reached by tabbing', async ({ page }) => {
   for (const name of [
     'label',
     'seed',
+    'mode-watch',
+    'known',
+    'encoder',
+    'z',
+    'diffusion',
+    'picture',
     'timeline',
     'inside',
     'iterations',

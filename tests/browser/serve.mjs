@@ -1,4 +1,4 @@
-// A static host for the built page, under a path of its own: `node serve.mjs PORT PATH`.
+// A static host for the built page, under a path of its own: `node serve.mjs PORT PATH [FOLDER]`.
 
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const sirv = createRequire(here('../../www/package.json'))('sirv');
 
-const [port, base] = process.argv.slice(2);
-const dist = here('../../www/dist');
-if (!existsSync(dist)) throw new Error('There is no www/dist: build the page first, with `npm run build` in www.');
+const [port, base, folder] = process.argv.slice(2);
+const dist = folder ?? here('../../www/dist');
+if (!existsSync(dist)) throw new Error(`There is no ${dist}: build the page first, with \`npm run build\` in www.`);
 const files = sirv(dist);
 
 createServer((request, response) => {

@@ -123,24 +123,88 @@ test('a reload of the address gives the same picture, another seed another one',
   expect(await pixels(page)).toEqual(first);
 });
 
-test('a token tells how it was made', async ({ page }) => {
+test('a token is chosen, opened in its own mode, and let go', async ({ page }) => {
   await visit(page, `${QUICK}&play=0`);
+  const open = page.locator('[data-role=open-token]');
+  await expect(open).toHaveCount(0);
   await cell(page, 24).click();
-  const inspector = page.locator('[data-role=inspector]');
-  await expect(inspector).toContainText('Token at row 4, column 4');
-  await expect(inspector).toContainText(/Number \d+ in the order, sampled in iteration [1-4]\. Finished\./);
-  const strip = inspector.getByRole('button', {
-    name: /Diffusion step \d of 5: timestep \d+, alpha-bar \d\.\d+/,
-  });
-  await expect(strip).toHaveCount(6);
-  await expect(strip.last()).toHaveAttribute('aria-current', 'true');
-
-  // The strip leads to its moment: at step 0 the token is noise in the picture.
-  await strip.first().click();
-  await expect(narration(page)).toContainText('Diffusion step 0 of 5');
-  await expect(cell(page, 24)).toHaveAttribute('data-state', 'active');
+  await expect(cell(page, 24)).toHaveAttribute('aria-selected', 'true');
+  await expect(open).toHaveAccessibleName('Open in Token mode: row 4, column 4');
+  await open.click();
+  await expect(page.getByRole('tab', { name: 'Token' })).toHaveAttribute('aria-selected', 'true');
+  await expect(page.getByRole('tabpanel')).toContainText('Token at row 4, column 4');
   await page.keyboard.press('Escape');
-  await expect(inspector.getByText('follow the newest')).toHaveCount(0);
+  await expect(page.locator('[aria-selected=true][data-position]')).toHaveCount(0);
+  await page.getByRole('tab', { name: 'Watch' }).click();
+  await expect(narration(page)).toBeVisible();
+});
+
+test('every mode has its panel, and the picture stays where it is', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0`);
+  const canvas = page.locator('canvas[data-role=image]');
+  const before = await canvas.boundingBox();
+  const shown = await pixels(page);
+  for (const mode of ['Token', 'Edit', 'Order', 'Compare', 'Watch']) {
+    await page.getByRole('tab', { name: mode }).click();
+    await expect(page.getByRole('tabpanel', { name: mode })).toBeVisible();
+    const grid = mode === 'Edit' || mode === 'Order' ? 0 : 1;
+    await expect(page.getByRole('grid', { name: /^Tokens, 7 rows of 7/ })).toHaveCount(grid);
+    expect(await canvas.boundingBox()).toEqual(before);
+    expect(await pixels(page)).toEqual(shown);
+  }
+});
+
+test('what a panel paints over the picture is said, and goes with the panel', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0&mode=token&token=24`);
+  const panel = page.getByRole('tabpanel');
+  await panel.locator('summary', { hasText: 'z against the others' }).click();
+  await panel.getByRole('button', { name: 'Show on the picture' }).first().click();
+  await expect(page.locator('[data-position][data-heat]')).toHaveCount(49);
+  await expect(cell(page, 24)).toHaveAttribute('data-heat', '1.0000');
+  await expect(cell(page, 24)).toHaveAccessibleName(/similarity 1\.00$/);
+  await expect(page.locator('[data-role=heat-legend]')).toContainText('row 4, column 4');
+  await page.getByRole('tab', { name: 'Watch' }).click();
+  await expect(page.locator('[data-role=heat]')).toHaveCount(0);
+  await expect(page.locator('[data-heat]')).toHaveCount(0);
+  await expect(page.getByRole('list', { name: 'Legend' })).toBeVisible();
+});
+
+test('from any moment on one can go another way', async ({ page }) => {
+  await visit(page, `${QUICK}&play=0`);
+  await slide(page, 'timeline', 2 * MOMENTS);
+  await page.getByRole('button', { name: 'Fork here' }).click();
+  await expect(page.getByRole('tab', { name: 'Compare' })).toHaveAttribute('aria-selected', 'true');
+  await expect(page.locator('[data-role=timeline]')).toHaveValue(String(2 * MOMENTS));
+});
+
+test('the timeline stays in reach while one scrolls', async ({ page }) => {
+  await page.setViewportSize({ width: 360, height: 700 });
+  await visit(page, `${QUICK}&play=0`);
+  for (const share of [0, 0.2, 0.4]) {
+    await page.evaluate((part) => {
+      const work = document.querySelector('.work')?.getBoundingClientRect().height ?? 0;
+      scrollTo(0, part * work);
+    }, share);
+    await expect(page.locator('[data-role=timeline]')).toBeInViewport({ ratio: 1 });
+  }
+});
+
+test('on a laptop picture, panel and timeline fit one screen', async ({ page }) => {
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await visit(page, `${QUICK}&play=0`);
+  for (const target of [
+    'canvas[data-role=image]',
+    '[data-role=narration]',
+    '[data-stage=picture]',
+    '[data-role=inside]',
+  ]) {
+    await expect(page.locator(target)).toBeInViewport({ ratio: 1 });
+  }
+  const bottom = await page.locator('.timeline').evaluate((bar) => bar.getBoundingClientRect().bottom);
+  const end = await page.locator('.picture').evaluate((picture) => picture.getBoundingClientRect().bottom);
+  const top = await page.locator('.timeline').evaluate((bar) => bar.getBoundingClientRect().top);
+  expect(bottom).toBeLessThanOrEqual(900);
+  expect(end).toBeLessThanOrEqual(top);
 });
 
 test('stops, and goes on when asked', async ({ page }) => {

@@ -6,6 +6,13 @@ import { join } from 'node:path';
 import type { Plugin } from 'vite';
 
 const MODEL_FILES = ['config.json', 'model.safetensors'];
+/** Principal axes of real patches, for the cloud; a model may come without. */
+const OPTIONAL_FILES = ['patches.json'];
+
+/** A model's files that are there. */
+function filesOf(folder: string, name: string): string[] {
+  return [...MODEL_FILES, ...OPTIONAL_FILES].filter((file) => existsSync(join(folder, name, file)));
+}
 
 /** Models in the folder: its subfolders that hold all of a model's files. */
 function modelsIn(folder: string): string[] {
@@ -24,9 +31,9 @@ export function models(folder: string): Plugin {
     configureServer(server) {
       server.middlewares.use('/weights', (request, response, next) => {
         const [, name, file] = /^\/([a-z0-9-]+)\/([a-z.]+)$/.exec(request.url ?? '') ?? [];
-        if (!name || !file || !MODEL_FILES.includes(file)) {
+        if (!name || !file) {
           next();
-        } else if (!modelsIn(folder).includes(name)) {
+        } else if (!modelsIn(folder).includes(name) || !filesOf(folder, name).includes(file)) {
           response.writeHead(404).end();
         } else {
           createReadStream(join(folder, name, file)).pipe(response);
@@ -41,7 +48,8 @@ export function models(folder: string): Plugin {
     closeBundle() {
       for (const name of modelsIn(folder)) {
         mkdirSync(join(out, 'weights', name), { recursive: true });
-        for (const file of MODEL_FILES) copyFileSync(join(folder, name, file), join(out, 'weights', name, file));
+        for (const file of filesOf(folder, name))
+          copyFileSync(join(folder, name, file), join(out, 'weights', name, file));
       }
     },
   };
@@ -75,8 +83,18 @@ export function fileSizes(models: string, engines: string): Record<string, numbe
 
 /** A content policy for the built page: nothing is fetched from or sent to anywhere else. */
 export function contentPolicy(): Plugin {
-  const policy =
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'";
+  const policy = [
+    "default-src 'self'",
+    "script-src 'self' 'wasm-unsafe-eval'",
+    "worker-src 'self'",
+    "connect-src 'self'",
+    "style-src 'self' 'unsafe-inline'",
+    // Pictures and films are made in the page, and shown before they are saved.
+    "img-src 'self' data: blob:",
+    "media-src 'self' blob:",
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join('; ');
   return {
     name: 'marscope-content-policy',
     apply: 'build',

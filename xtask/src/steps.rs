@@ -18,7 +18,7 @@ pub enum Step {
     Test,
     /// The tests of the helper itself.
     TestXtask,
-    /// The parity and decoding tests on the GPU engine.
+    /// The tests of what the engine computes, on the GPU.
     TestGpu,
     /// The page's bundles and their budgets.
     Wasm,

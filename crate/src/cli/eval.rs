@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::device::DeviceKind;
 use super::sample::open;
 use super::settings::SettingsArgs;
-use super::{Failure, read};
+use super::{Failure, read, write};
 use crate::checkpoint::read_safetensors;
 use crate::data::{ImageSet, Split};
 use crate::engine::Engine;
@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     println!("{report}");
     if let Some(path) = args.json {
         let json = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(&path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+        write(&path, json)?;
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ fn train_and_keep(path: &Path, engine: &Engine, train: &ImageSet) -> Result<Clas
 
     let trained = train_classifier(train, engine.config.model.class_num, ClassifierTraining::default())?;
     let bytes = write_safetensors(&trained.to_checkpoint(), Precision::F16)?;
-    std::fs::write(path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    write(path, &bytes)?;
     // Measured as it is kept: in f16.
     Ok(Classifier::load(trained.shape(), &read_safetensors(&bytes)?, &DeviceKind::Cpu.open()?)?)
 }

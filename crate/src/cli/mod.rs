@@ -3,6 +3,9 @@
 
 mod device;
 mod eval;
+mod patches;
+mod replay;
+mod resample;
 mod sample;
 mod settings;
 #[cfg(feature = "train")]
@@ -23,8 +26,14 @@ struct Cli {
 enum Command {
     /// Draw images from a weights folder
     Sample(sample::Args),
+    /// Compute a recorded decoding again, and say how far the two are apart
+    Replay(replay::Args),
+    /// Draw one token again and again, from where a decoding would draw it
+    Resample(resample::Args),
     /// Measure how good a weights folder's images are
     Eval(eval::Args),
+    /// Find the directions in which a data set's patches differ most
+    Patches(patches::Args),
     /// Train a network on a folder of idx files
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -34,7 +43,10 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Sample(args) => sample::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Resample(args) => resample::run(&args),
         Command::Eval(args) => eval::run(args),
+        Command::Patches(args) => patches::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
     };
@@ -49,6 +61,11 @@ pub fn main() -> ExitCode {
 
 /// What a command ends with when it fails: a message for a person.
 type Failure = Box<dyn std::error::Error>;
+
+/// Writes a file, naming it if that fails.
+fn write(path: &std::path::Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
+    std::fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()).into())
+}
 
 /// Reads a file, naming it if that fails.
 fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::device::DeviceKind;
-use super::settings::SettingsArgs;
-use super::{Failure, read};
+use super::settings::PictureArgs;
+use super::{Failure, read, write};
 use crate::checkpoint::{Checkpoint, HostTensor, Precision, write_safetensors};
 use crate::engine::Engine;
-use crate::sampler::{CfgSchedule, OrderKind, Settings};
+use crate::sampler::{Decoding, Settings};
 use crate::tokenizer::to_byte;
+use crate::trace::Trace;
 
 /// Images decoded together.
 const BATCH: usize = 64;
@@ -21,12 +22,8 @@ pub struct Args {
     /// Weights folder: config.json and model.safetensors
     #[arg(long, default_value = "weights/fashion")]
     model: PathBuf,
-    /// Class of the images, or `none` for unconditional ones
-    #[arg(long, default_value = "0", value_parser = label)]
-    label: LabelArg,
-    /// Seed of the first image; the next ones take the seeds that follow
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    picture: PictureArgs,
     /// Number of images
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: u32,
@@ -36,43 +33,33 @@ pub struct Args {
     /// safetensors file for the tokens, [count, L, C]
     #[arg(long)]
     latents: Option<PathBuf>,
-    #[command(flatten)]
-    settings: SettingsArgs,
-    /// How guidance goes over the iterations
-    #[arg(long, value_enum, default_value_t)]
-    cfg_schedule: CfgSchedule,
-    /// Order in which tokens are generated
-    #[arg(long, value_enum, default_value_t)]
-    order: OrderKind,
+    /// JSON file for everything the one image went through, which `replay` and the page read
+    #[arg(long)]
+    trace: Option<PathBuf>,
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     device: DeviceKind,
 }
 
-#[derive(Clone, Copy)]
-struct LabelArg(Option<usize>);
-
-fn label(text: &str) -> Result<LabelArg, String> {
-    match text {
-        "none" => Ok(LabelArg(None)),
-        number => match number.parse() {
-            Ok(label) => Ok(LabelArg(Some(label))),
-            Err(_) => Err("write a class number, or none".into()),
-        },
-    }
-}
-
 pub fn run(args: &Args) -> Result<(), Failure> {
+    if args.trace.is_some() && args.count > 1 {
+        return Err(format!("a trace is of one image, and --count is {}: leave one of the two out", args.count).into());
+    }
     let engine = open(&args.model, args.device)?;
-    let settings = Settings { cfg_schedule: args.cfg_schedule, ..args.settings.over(engine.settings()) };
-    let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.seed.wrapping_add(i)).collect();
+    let settings = Settings { stride: usize::from(args.trace.is_some()), ..args.picture.settings(&engine) };
+    let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.picture.seed.wrapping_add(i)).collect();
     let bar = ProgressBar::new((seeds.len().div_ceil(BATCH) * settings.iterations) as u64);
     let (mut images, mut tokens) = (Vec::new(), Vec::new());
     for seeds in seeds.chunks(BATCH) {
-        let plans: Vec<_> = seeds.iter().map(|&seed| (args.label.0, seed)).collect();
-        let mut decoding = engine.decode(&plans, args.order, settings.clone())?;
-        while pollster::block_on(decoding.advance())?.is_some() {
-            bar.inc(1);
+        let plans: Vec<_> = seeds.iter().map(|&seed| (args.picture.label(), seed)).collect();
+        let mut decoding = engine.decode(&plans, args.picture.order, settings.clone(), None)?;
+        match &args.trace {
+            Some(path) => write(path, traced(&engine, &mut decoding, args.picture.seed, &bar)?.to_json()?)?,
+            None => {
+                while pollster::block_on(decoding.advance())?.is_some() {
+                    bar.inc(1);
+                }
+            }
         }
         images.extend(engine.images(&decoding));
         tokens.extend_from_slice(decoding.tokens());
@@ -84,10 +71,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(path) = &args.latents {
         let shape = vec![images.len(), model.tokens(), model.token_dim()];
         let tensors = [("latents".to_owned(), HostTensor { shape, data: tokens })].into();
-        let bytes = write_safetensors(&Checkpoint { tensors }, Precision::F32)?;
-        std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        write(path, write_safetensors(&Checkpoint { tensors }, Precision::F32)?)?;
     }
     Ok(())
+}
+
+/// Decodes to the end, noting everything.
+fn traced(engine: &Engine, decoding: &mut Decoding, seed: u64, bar: &ProgressBar) -> Result<Trace, Failure> {
+    let mut trace = Trace::begin(engine, decoding, seed)?;
+    loop {
+        let before = decoding.standing().clone();
+        let Some(iteration) = pollster::block_on(decoding.advance())? else { return Ok(trace) };
+        trace.push(&before, &iteration, decoding);
+        bar.inc(1);
+    }
 }
 
 /// The weights folder `path` on `device`.
@@ -99,7 +96,7 @@ pub fn open(path: &Path, device: DeviceKind) -> Result<Engine, Failure> {
 }
 
 /// Writes images `[channels, side, side]` as a PNG, side by side in a grid as square as it can be, without gaps.
-fn write_grid(path: &Path, images: &[Vec<f32>], channels: usize, side: usize) -> Result<(), Failure> {
+pub fn write_grid(path: &Path, images: &[Vec<f32>], channels: usize, side: usize) -> Result<(), Failure> {
     let columns = (images.len() as f64).sqrt().ceil() as usize;
     let rows = images.len().div_ceil(columns);
     let (width, height) = (columns * side, rows * side);

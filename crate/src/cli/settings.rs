@@ -1,7 +1,8 @@
 //! The arguments that say how images are decoded, the same for every command that decodes.
 //! What is not given is the weights' own.
 
-use crate::sampler::Settings;
+use crate::engine::Engine;
+use crate::sampler::{CfgSchedule, OrderKind, Settings};
 
 #[derive(clap::Args)]
 pub struct SettingsArgs {
@@ -29,5 +30,49 @@ impl SettingsArgs {
             temperature: self.temperature.unwrap_or(settings.temperature),
             ..settings
         }
+    }
+}
+
+/// The arguments that say which picture is decoded.
+#[derive(clap::Args)]
+pub struct PictureArgs {
+    /// Class of the images, or `none` for unconditional ones
+    #[arg(long, default_value = "0", value_parser = label)]
+    label: LabelArg,
+    /// Seed of the first image; where there are more, they take the seeds that follow
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// How guidance goes over the iterations
+    #[arg(long, value_enum, default_value_t)]
+    cfg_schedule: CfgSchedule,
+    /// Order in which tokens are generated
+    #[arg(long, value_enum, default_value_t)]
+    pub order: OrderKind,
+}
+
+impl PictureArgs {
+    /// The class.
+    pub fn label(&self) -> Option<usize> {
+        self.label.0
+    }
+
+    /// The settings, where not given those of `engine`.
+    pub fn settings(&self, engine: &Engine) -> Settings {
+        Settings { cfg_schedule: self.cfg_schedule, ..self.settings.over(engine.settings()) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LabelArg(Option<usize>);
+
+fn label(text: &str) -> Result<LabelArg, String> {
+    match text {
+        "none" => Ok(LabelArg(None)),
+        number => match number.parse() {
+            Ok(label) => Ok(LabelArg(Some(label))),
+            Err(_) => Err("write a class number, or none".into()),
+        },
     }
 }

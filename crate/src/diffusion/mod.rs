@@ -5,5 +5,5 @@ pub mod loss;
 pub mod reverse;
 pub mod schedule;
 
-pub use reverse::{Reverse, Trajectory};
+pub use reverse::{Prediction, Process, Reverse, ReverseSettings, Trajectory};
 pub use schedule::{Schedule, ScheduleError};

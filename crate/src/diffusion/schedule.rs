@@ -76,6 +76,15 @@ impl Schedule {
         self.timesteps.is_empty()
     }
 
+    /// Timestep and alpha-bar of x when `taken` steps of the reverse process are taken: those of the step that comes
+    /// next; a finished token is at timestep 0, all signal.
+    pub fn after(&self, taken: usize) -> (usize, f64) {
+        match self.len().checked_sub(taken + 1) {
+            Some(step) => (self.timesteps[step], self.alpha_bar[step]),
+            None => (0, 1.0),
+        }
+    }
+
     /// The tables over `timesteps`, which rise: each beta is what takes alpha-bar from one kept timestep to the next.
     fn over(timesteps: Vec<usize>) -> Self {
         let full = cosine_alpha_bar();
@@ -171,6 +180,15 @@ mod tests {
         assert_eq!(Schedule::respaced("1001"), Err(ScheduleError::TooMany { count: 1001, size: 1000 }));
         assert_eq!(Schedule::respaced("1"), Err(ScheduleError::TooFew(1)));
         assert_eq!(Schedule::respaced("0"), Err(ScheduleError::TooFew(0)));
+    }
+
+    #[test]
+    fn frames_are_at_the_step_that_comes_next() {
+        let schedule = Schedule::respaced("4").unwrap();
+        assert_eq!(schedule.timesteps, [0, 333, 666, 999]);
+        let timesteps: Vec<usize> = (0..=4).map(|taken| schedule.after(taken).0).collect();
+        assert_eq!(timesteps, [999, 666, 333, 0, 0]);
+        assert_eq!((schedule.after(3).1, schedule.after(4).1), (schedule.alpha_bar[0], 1.0));
     }
 
     proptest! {

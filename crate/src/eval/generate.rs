@@ -48,7 +48,7 @@ pub fn generate(engine: &Engine, options: &EvalOptions) -> Result<Generated, Eva
     for (batch, labels) in images.labels.chunks(BATCH).enumerate() {
         let seed = |i: usize| options.seed.wrapping_add((batch * BATCH + i) as u64);
         let asked: Vec<_> = labels.iter().enumerate().map(|(i, &label)| (Some(usize::from(label)), seed(i))).collect();
-        let mut decoding = engine.decode(&asked, OrderKind::Random, options.settings.clone())?;
+        let mut decoding = engine.decode(&asked, OrderKind::Random, options.settings.clone(), None)?;
         while pollster::block_on(decoding.advance())?.is_some() {}
         images.pixels.extend(engine.images(&decoding).into_iter().flatten().map(to_byte));
         progress.inc(labels.len() as u64);

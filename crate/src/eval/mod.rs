@@ -1,6 +1,7 @@
 //! Measures generated images: recognisable, distributed as real ones, and no copies of training images.
 //! In the place of the paper's FID and Inception Score (section 5), on the data set's own terms.
 
+pub mod axes;
 pub mod classifier;
 pub mod frechet;
 mod generate;

@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::ops::{LayerNorm, Linear, attention, linear_gelu};
+use super::ops::{LayerNorm, Linear, attention, attention_weights, linear_gelu};
 use super::params::{Init, Params};
 use crate::checkpoint::CheckpointError;
 
@@ -43,21 +43,24 @@ impl Block {
         Ok(Self { norm1, qkv, proj, norm2, fc1, fc2, heads })
     }
 
-    /// `[batch, seq, width]` to the same.
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = x.clone() + self.attend(self.norm1.forward(x));
+    /// `[batch, seq, width]` to the same. Whoever watches gets the attention weights, `[batch, heads, seq, seq]`.
+    pub fn forward(&self, x: Tensor<3>, watch: Option<&mut Vec<Tensor<4>>>) -> Tensor<3> {
+        let x = x.clone() + self.attend(self.norm1.forward(x), watch);
         let hidden = linear_gelu(&self.fc1, self.norm2.forward(x.clone()));
         x + self.fc2.forward(hidden)
     }
 
-    fn attend(&self, x: Tensor<3>) -> Tensor<3> {
+    fn attend(&self, x: Tensor<3>, watch: Option<&mut Vec<Tensor<4>>>) -> Tensor<3> {
         let [batch, seq, width] = x.dims();
         let qkv = self.qkv.forward(x).reshape([batch, seq, 3, self.heads, width / self.heads]);
-        let part = |i: usize| {
+        let [q, k, v] = [0, 1, 2].map(|i| {
             let part: Tensor<4> = qkv.clone().narrow(2, i, 1).squeeze_dim(2);
             part.swap_dims(1, 2)
-        };
-        let out = attention(part(0), part(1), part(2));
+        });
+        if let Some(seen) = watch {
+            seen.push(attention_weights(q.clone(), k.clone()));
+        }
+        let out = attention(q, k, v);
         self.proj.forward(out.swap_dims(1, 2).reshape([batch, seq, width]))
     }
 }

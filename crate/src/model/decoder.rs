@@ -48,8 +48,13 @@ impl Decoder {
 
     /// `features` `[batch, buffer + known, encoder width]` to z `[batch, L, width]`. `sources` `[batch * (buffer + L)]`
     /// says for every position which row of the features (batch-major) stands there; the row after the last one is the
-    /// mask token.
-    pub fn forward(&self, features: Tensor<3>, sources: Tensor<1, Int>) -> Tensor<3> {
+    /// mask token. `watch` gets every block's attention weights.
+    pub fn forward(
+        &self,
+        features: Tensor<3>,
+        sources: Tensor<1, Int>,
+        mut watch: Option<&mut Vec<Tensor<4>>>,
+    ) -> Tensor<3> {
         let x = self.embed.forward(features);
         let [batch, seen, width] = x.dims();
         let mask_token = self.mask_token.val().reshape([1, width]);
@@ -57,7 +62,7 @@ impl Decoder {
         let positions = self.positions.val();
         let seq = positions.dims()[1];
         let x = rows.select(0, sources).reshape([batch, seq, width]) + positions;
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, watch.as_deref_mut()));
         let z = self.norm.forward(x).narrow(1, self.buffer, seq - self.buffer);
         z + self.z_positions.val()
     }

@@ -44,8 +44,13 @@ impl Encoder {
     }
 
     /// `tokens` `[batch, known, C]`, which stand at `places` `[batch * known]` of the grid, and `class`
-    /// `[batch, width]` to features `[batch, buffer + known, width]`.
-    pub fn forward(&self, tokens: Option<(Tensor<3>, Tensor<1, Int>)>, class: Tensor<2>) -> Tensor<3> {
+    /// `[batch, width]` to features `[batch, buffer + known, width]`. `watch` gets every block's attention weights.
+    pub fn forward(
+        &self,
+        tokens: Option<(Tensor<3>, Tensor<1, Int>)>,
+        class: Tensor<2>,
+        mut watch: Option<&mut Vec<Tensor<4>>>,
+    ) -> Tensor<3> {
         let [batch, width] = class.dims();
         let table = self.positions.val().reshape([-1, width as i32]);
         let class: Tensor<3> = class.unsqueeze_dim(1);
@@ -59,7 +64,8 @@ impl Encoder {
                 Tensor::cat(vec![buffer, self.z_proj.forward(tokens) + positions], 1)
             }
         };
-        let x = self.blocks.iter().fold(self.z_proj_ln.forward(x), |x, block| block.forward(x));
+        let x = self.z_proj_ln.forward(x);
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, watch.as_deref_mut()));
         self.norm.forward(x)
     }
 }

@@ -39,6 +39,15 @@ pub struct Backbone {
     pub z: Tensor<3>,
 }
 
+/// Attention weights of every block, each `[batch, heads, seq, seq]`, the rows adding up to 1.
+#[derive(Default)]
+pub struct Attention {
+    /// Over the buffer and the known tokens, by position.
+    pub encoder: Vec<Tensor<4>>,
+    /// Over the buffer and all L positions.
+    pub decoder: Vec<Tensor<4>>,
+}
+
 /// The class of an image; `None` is the unconditional branch (the learned fake latent).
 pub type Label = Option<usize>;
 
@@ -90,6 +99,17 @@ impl Mar {
     /// `tokens` `[batch, L, C]` on the host; `masked` `[batch, L]` is true where a token is not known (its numbers are
     /// not read); every image of the batch must have the same number of known tokens.
     pub fn forward(&self, tokens: &[f32], masked: &[bool], labels: &[Label]) -> Backbone {
+        self.run(tokens, masked, labels, None)
+    }
+
+    /// As [`Self::forward`], with the attention weights, which nothing else pays for.
+    pub fn forward_watched(&self, tokens: &[f32], masked: &[bool], labels: &[Label]) -> (Backbone, Attention) {
+        let mut attention = Attention::default();
+        let backbone = self.run(tokens, masked, labels, Some(&mut attention));
+        (backbone, attention)
+    }
+
+    fn run(&self, tokens: &[f32], masked: &[bool], labels: &[Label], watch: Option<&mut Attention>) -> Backbone {
         let (length, dim) = (self.config.tokens(), self.config.token_dim());
         let (buffer, batch) = (self.config.buffer_size, labels.len());
         assert_eq!(masked.len(), batch * length);
@@ -121,8 +141,9 @@ impl Mar {
             let tokens = Tensor::from_data(TensorData::new(rows, [batch, known, dim]), &device);
             (tokens, indices(places, &device))
         });
-        let features = self.encoder.forward(known_tokens, self.embed_labels(labels, &device));
-        let z = self.decoder.forward(features.clone(), indices(sources, &device));
+        let (in_encoder, in_decoder) = watch.map(|seen| (&mut seen.encoder, &mut seen.decoder)).unzip();
+        let features = self.encoder.forward(known_tokens, self.embed_labels(labels, &device), in_encoder);
+        let z = self.decoder.forward(features.clone(), indices(sources, &device), in_decoder);
         Backbone { features, z }
     }
 

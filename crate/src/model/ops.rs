@@ -100,3 +100,10 @@ fn modulate(x: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     module::attention(q, k, v, None, None, AttentionModuleOptions::default())
 }
+
+/// `softmax(q k^T / sqrt(d))`, `[batch, heads, seq, seq]`: how much each query takes of each key's value. For people to
+/// look at; [`attention`] gets by without holding them.
+pub fn attention_weights(q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
+    let scale = (q.dims()[3] as f64).sqrt();
+    activation::softmax(q.matmul(k.swap_dims(2, 3)) / scale, 3)
+}

@@ -1,24 +1,31 @@
 //! The decoding loop as a state machine: each iteration gives some tokens, all others stay masked; the order decides.
 //! Section 3.4 of the paper (next set-of-tokens prediction), algorithm in the official `sample_tokens`.
 
+mod error;
 pub mod guidance;
 pub mod mask;
+pub mod moment;
 pub mod noise;
 pub mod order;
+mod standing;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
+pub use error::SampleError;
 pub use guidance::CfgSchedule;
+pub use moment::{Explanation, HeadSettings, Look, Moment};
 pub use noise::{Noise, SeededNoise};
-pub use order::{OrderKind, ranks};
+pub use order::{Order, OrderKind};
+pub use standing::Standing;
 
-use crate::diffusion::reverse::ReverseSettings;
-use crate::diffusion::{Reverse, Schedule, ScheduleError};
-use crate::model::{Label, Mar, indices};
+use crate::config::MarConfig;
+use crate::diffusion::{Reverse, ReverseSettings, Schedule};
+use crate::model::{Label, Mar};
 
 /// What an image is decoded under; the same for every image of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,51 +47,6 @@ pub struct Settings {
     pub stride: usize,
 }
 
-/// Why settings cannot be decoded under, or why a decoding broke off.
-#[derive(Debug, thiserror::Error)]
-pub enum SampleError {
-    /// A label the model does not know.
-    #[error("label {label} is not one of the {classes} classes: give 0 to {}, or none", classes - 1)]
-    Label {
-        /// Asked for.
-        label: usize,
-        /// Classes there are.
-        classes: usize,
-    },
-    /// Too few or too many iterations.
-    #[error("{iterations} iterations are not possible over {tokens} tokens: give 1 to {tokens}")]
-    Iterations {
-        /// Asked for.
-        iterations: usize,
-        /// Tokens of an image.
-        tokens: usize,
-    },
-    /// The number of diffusion steps.
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
-    /// A setting is not a number, or out of range.
-    #[error("{name} is {value}: give a number from {least} to {most}")]
-    Range {
-        /// The setting.
-        name: &'static str,
-        /// Asked for.
-        value: f32,
-        /// Smallest allowed.
-        least: f32,
-        /// Largest allowed.
-        most: f32,
-    },
-    /// An order that is no permutation.
-    #[error("an order must hold each of the {tokens} positions once")]
-    Order {
-        /// Tokens of an image.
-        tokens: usize,
-    },
-    /// The device failed while its result was read.
-    #[error("the device gave no result ({0}). Reload, or take the CPU engine")]
-    Device(String),
-}
-
 /// One image to decode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImagePlan {
@@ -102,10 +64,11 @@ pub struct Decoding {
     settings: Settings,
     images: Vec<ImagePlan>,
     noise: Arc<dyn Noise>,
+    /// The iteration it started at.
+    first: usize,
+    /// Tokens masked after each iteration from there on.
     mask_lengths: Vec<usize>,
-    tokens: Vec<f32>,
-    masked: Vec<bool>,
-    iteration: usize,
+    standing: Standing,
 }
 
 /// What one iteration did.
@@ -132,44 +95,40 @@ pub struct Iteration {
 }
 
 impl Decoding {
-    /// Checks the settings and starts with every token masked.
+    /// Checks the settings and starts: from `start`, or with every token masked. Known tokens never change, and the
+    /// mask schedule is scaled to the tokens that are left.
     ///
     /// # Errors
-    /// Names the setting that is out of range, and its range.
+    /// Names the setting that is out of range, and its range, or what is wrong with the start.
     pub fn new(
         model: Arc<Mar>,
         settings: Settings,
         images: Vec<ImagePlan>,
         noise: Arc<dyn Noise>,
+        start: Option<Standing>,
     ) -> Result<Self, SampleError> {
-        let (tokens, classes) = (model.config().tokens(), model.config().class_num);
+        let tokens = model.config().tokens();
         if !(1..=tokens).contains(&settings.iterations) {
             return Err(SampleError::Iterations { iterations: settings.iterations, tokens });
         }
-        in_range("cfg", settings.cfg, 0.0, 20.0)?;
-        in_range("temperature", settings.temperature, 0.0, 2.0)?;
+        in_range("cfg", settings.cfg, CFG)?;
+        in_range("temperature", settings.temperature, TEMPERATURE)?;
         for image in &images {
-            if let Some(label) = image.label.filter(|&label| label >= classes) {
-                return Err(SampleError::Label { label, classes });
-            }
+            check_label(image.label, model.config())?;
             let mut sorted = image.order.clone();
             sorted.sort_unstable();
             if !sorted.into_iter().eq(0..tokens) {
                 return Err(SampleError::Order { tokens });
             }
         }
+        let standing = match start {
+            None => Standing::all_masked(model.config(), images.len()),
+            Some(start) => start.checked(model.config(), images.len(), settings.iterations - 1)?,
+        };
         let reverse = Reverse::new(&model.head, Schedule::respaced(&settings.steps)?);
-        Ok(Self {
-            reverse,
-            mask_lengths: mask::mask_lengths(tokens, settings.iterations),
-            tokens: vec![0.0; images.len() * tokens * model.config().token_dim()],
-            masked: vec![true; images.len() * tokens],
-            iteration: 0,
-            model,
-            settings,
-            images,
-            noise,
-        })
+        let left = standing.left(tokens);
+        let mask_lengths = mask::mask_lengths_from(tokens, settings.iterations, standing.iteration, left);
+        Ok(Self { first: standing.iteration, reverse, mask_lengths, standing, model, settings, images, noise })
     }
 
     /// The settings.
@@ -187,19 +146,35 @@ impl Decoding {
         self.reverse.schedule()
     }
 
+    /// Where it stands: what is known, and which iteration is next. Another decoding may start from there.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
     /// `[images, L, C]`; 0 where masked.
     pub fn tokens(&self) -> &[f32] {
-        &self.tokens
+        &self.standing.tokens
     }
 
     /// `[images, L]`: true where a token is not known yet.
     pub fn masked(&self) -> &[bool] {
-        &self.masked
+        &self.standing.masked
+    }
+
+    /// The last iteration's number and 1: fewer than the settings ask for where few tokens were masked at the start.
+    pub fn iterations(&self) -> usize {
+        self.first + self.mask_lengths.len()
+    }
+
+    /// Guidance scale of the iteration that comes next; `None` when there is none.
+    pub fn next_cfg(&self) -> Option<f32> {
+        let mask_length = *self.mask_lengths.get(self.standing.iteration - self.first)?;
+        Some(self.settings.cfg_schedule.at(self.settings.cfg, self.model.config().tokens(), mask_length))
     }
 
     /// Whether every token is known.
     pub fn done(&self) -> bool {
-        self.iteration == self.settings.iterations
+        self.standing.iteration == self.iterations()
     }
 
     /// Does one iteration: what it did, or `None` when every token is known already. A failed one changes nothing.
@@ -207,38 +182,47 @@ impl Decoding {
     /// # Errors
     /// [`SampleError::Device`].
     pub async fn advance(&mut self) -> Result<Option<Iteration>, SampleError> {
-        if self.done() {
-            return Ok(None);
-        }
+        self.advance_while(async || true).await
+    }
+
+    /// As [`Self::advance`], asking `go_on` before every diffusion step and giving the iteration up once it says no,
+    /// which changes nothing either.
+    ///
+    /// # Errors
+    /// [`SampleError::Device`], and [`SampleError::Stopped`] if `go_on` said no.
+    pub async fn advance_while(&mut self, go_on: impl AsyncFnMut() -> bool) -> Result<Option<Iteration>, SampleError> {
+        let Some(cfg) = self.next_cfg() else { return Ok(None) };
         let (length, dim) = (self.model.config().tokens(), self.model.config().token_dim());
-        let mask_length = self.mask_lengths[self.iteration];
+        let iteration = self.standing.iteration;
+        let mask_length = self.mask_lengths[iteration - self.first];
         let rows = self.next_rows(mask_length);
-        let cfg = self.settings.cfg_schedule.at(self.settings.cfg, length, mask_length);
 
         let started = Instant::now();
-        let z = self.conditions(&rows);
+        let labels: Vec<Label> = self.images.iter().map(|image| image.label).collect();
+        let guided = is_guided(self.settings.cfg);
+        let z = self.standing.conditions(&self.model, &labels, guided, &rows);
         let z_host = read(z.clone()).await?;
         let backbone_ms = started.elapsed().as_secs_f64() * 1e3;
 
         let started = Instant::now();
         let settings = ReverseSettings {
-            cfg: self.guided().then_some(cfg),
+            cfg: guided.then_some(cfg),
             temperature: self.settings.temperature,
             clip: self.settings.clip,
-            stride: self.settings.stride,
         };
-        let trajectory = self.reverse.run(&self.model.head, z, self.draw(&rows), dim, settings);
+        let noise = noise::of_rows(&*self.noise, iteration, self.schedule().len(), &rows, dim);
+        let process = self.reverse.start(&self.model.head, z, noise, dim, settings);
+        let trajectory = process.run(self.settings.stride, go_on).await.ok_or(SampleError::Stopped)?;
         let frames = read(trajectory.frames).await?;
         let head_ms = started.elapsed().as_secs_f64() * 1e3;
 
         let predicted = &frames[frames.len() - rows.len() * dim..];
         for (&(image, token), values) in rows.iter().zip(predicted.chunks_exact(dim)) {
             let place = image * length + token;
-            self.masked[place] = false;
-            self.tokens[place * dim..(place + 1) * dim].copy_from_slice(values);
+            self.standing.masked[place] = false;
+            self.standing.tokens[place * dim..(place + 1) * dim].copy_from_slice(values);
         }
-        let iteration = self.iteration;
-        self.iteration += 1;
+        self.standing.iteration += 1;
         Ok(Some(Iteration {
             iteration,
             rows,
@@ -252,59 +236,49 @@ impl Decoding {
         }))
     }
 
-    /// Whether an unconditional branch runs beside the conditional one.
-    fn guided(&self) -> bool {
-        #[allow(clippy::float_cmp)] // exactly 1 is the setting that means "no guidance"
-        {
-            self.settings.cfg != 1.0
-        }
-    }
-
-    /// The tokens that leave the mask when `mask_length` stay, image-major, position-minor.
+    /// The tokens that leave the mask when `mask_length` stay, image-major, position-minor: the first of those masked,
+    /// in each image's order.
     fn next_rows(&self, mask_length: usize) -> Vec<(usize, usize)> {
-        let known = self.masked[..self.model.config().tokens()].iter().filter(|&&m| !m).count();
+        let length = self.model.config().tokens();
+        let taken = self.standing.left(length) - mask_length;
         let mut rows = Vec::new();
         for (image, plan) in self.images.iter().enumerate() {
-            let mut tokens = plan.order[known..plan.order.len() - mask_length].to_vec();
+            let masked = &self.standing.masked[image * length..][..length];
+            let mut tokens: Vec<usize> =
+                plan.order.iter().copied().filter(|&token| masked[token]).take(taken).collect();
             tokens.sort_unstable();
             rows.extend(tokens.into_iter().map(|token| (image, token)));
         }
         rows
     }
+}
 
-    /// z of `rows`: conditional, then unconditional when guided.
-    fn conditions(&self, rows: &[(usize, usize)]) -> Tensor<2> {
-        let count = self.images.len();
-        let mut labels: Vec<Label> = self.images.iter().map(|image| image.label).collect();
-        let (mut tokens, mut masked) = (self.tokens.clone(), self.masked.clone());
-        if self.guided() {
-            labels.extend(vec![None; count]);
-            tokens.extend_from_within(..);
-            masked.extend_from_within(..);
-        }
-        let z = self.model.forward(&tokens, &masked, &labels).z;
-        let [batch, length, width] = z.dims();
-        let branches = (0..batch / count).flat_map(|branch| rows.iter().map(move |row| (branch, row)));
-        let picked = branches.map(|(branch, (image, token))| ((branch * count + image) * length + token) as i32);
-        let device = z.device();
-        z.reshape([batch * length, width]).select(0, indices(picked.collect(), &device))
-    }
+/// Guidance scales there are.
+const CFG: RangeInclusive<f32> = 0.0..=20.0;
+/// Temperatures there are.
+const TEMPERATURE: RangeInclusive<f32> = 0.0..=2.0;
 
-    /// The noise of `rows`, `[1 + steps, rows, C]`.
-    fn draw(&self, rows: &[(usize, usize)]) -> Vec<f32> {
-        let dim = self.model.config().token_dim();
-        let steps = self.reverse.schedule().len() + 1;
-        let mut noise = vec![0.0; steps * rows.len() * dim];
-        for (at, out) in noise.chunks_exact_mut(dim).enumerate() {
-            let (image, token) = rows[at % rows.len()];
-            self.noise.fill(image, self.iteration, at / rows.len(), token, out);
-        }
-        noise
+/// Whether an unconditional branch runs beside the conditional one.
+fn is_guided(cfg: f32) -> bool {
+    #[allow(clippy::float_cmp)] // exactly 1 is the setting that means "no guidance"
+    {
+        cfg != 1.0
     }
 }
 
-fn in_range(name: &'static str, value: f32, least: f32, most: f32) -> Result<(), SampleError> {
-    if (least..=most).contains(&value) { Ok(()) } else { Err(SampleError::Range { name, value, least, most }) }
+fn in_range(name: &'static str, value: f32, range: RangeInclusive<f32>) -> Result<(), SampleError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(SampleError::Range { name, value, least: *range.start(), most: *range.end() })
+}
+
+fn check_label(label: Label, config: &MarConfig) -> Result<(), SampleError> {
+    let classes = config.class_num;
+    match label.filter(|&label| label >= classes) {
+        None => Ok(()),
+        Some(label) => Err(SampleError::Label { label, classes }),
+    }
 }
 
 async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, SampleError> {

@@ -10,6 +10,22 @@ pub trait Noise: Send + Sync {
     fn fill(&self, image: usize, iteration: usize, step: usize, token: usize, out: &mut [f32]);
 }
 
+/// The noise of `rows` (image and token) in `iteration` for a reverse process of `steps` steps: `[1 + steps, rows, C]`.
+pub(super) fn of_rows(
+    noise: &dyn Noise,
+    iteration: usize,
+    steps: usize,
+    rows: &[(usize, usize)],
+    dim: usize,
+) -> Vec<f32> {
+    let mut values = vec![0.0; (1 + steps) * rows.len() * dim];
+    for (at, out) in values.chunks_exact_mut(dim).enumerate() {
+        let (image, token) = rows[at % rows.len()];
+        noise.fill(image, iteration, at / rows.len(), token, out);
+    }
+    values
+}
+
 /// Noise computed from each image's seed.
 #[derive(Clone, Debug)]
 pub struct SeededNoise(Vec<Philox>);

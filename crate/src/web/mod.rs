@@ -2,14 +2,20 @@
 //! Runs inside a Web Worker; every failure is a JavaScript `Error` with a message for a person.
 
 mod event;
+mod go_on;
+mod moment;
+mod object;
+mod settings;
 
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
+use self::event::Before;
+use self::go_on::{Finished, GoOn, stopped};
+use self::settings::{DecodeSettings, Standing, parse};
 use crate::config::Defaults;
 use crate::engine;
-use crate::sampler::{CfgSchedule, OrderKind, Settings, ranks};
 
 /// Makes a panic readable on the console; called once when the module is loaded.
 #[wasm_bindgen(start)]
@@ -36,25 +42,10 @@ struct ModelInfo<'a> {
     grid: [usize; 2],
     tokens: usize,
     token_dim: usize,
+    buffer: usize,
     parameters: usize,
     device: &'a str,
     defaults: Defaults,
-}
-
-/// What the page asks for.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DecodeSettings {
-    label: Option<usize>,
-    /// A JavaScript number, so exact up to 2^53.
-    seed: f64,
-    cfg: f32,
-    cfg_schedule: CfgSchedule,
-    iterations: usize,
-    steps: usize,
-    temperature: f32,
-    order: OrderKind,
-    stride: usize,
 }
 
 #[wasm_bindgen]
@@ -84,6 +75,7 @@ impl Engine {
             grid: [model.grid(); 2],
             tokens: model.tokens(),
             token_dim: model.token_dim(),
+            buffer: model.buffer_size,
             parameters: self.engine.parameters(),
             device: &self.device,
             defaults: config.defaults,
@@ -91,25 +83,16 @@ impl Engine {
         Ok(serde_wasm_bindgen::to_value(&info)?)
     }
 
-    /// Starts a decoding.
+    /// Starts a decoding: from the picture `start`, or, where that is null, with every token masked.
     ///
     /// # Errors
-    /// Names the setting that is missing or out of range.
-    pub fn decode(&self, settings: JsValue) -> Result<Decoding, JsError> {
-        let asked: DecodeSettings = serde_wasm_bindgen::from_value(settings)?;
-        if !(asked.seed >= 0.0 && asked.seed <= 9_007_199_254_740_991.0 && asked.seed.fract() == 0.0) {
-            return Err(JsError::new(&format!("seed is {}: give a whole number from 0 to 2^53 - 1", asked.seed)));
-        }
-        let settings = Settings {
-            iterations: asked.iterations,
-            steps: asked.steps.to_string(),
-            cfg: asked.cfg,
-            cfg_schedule: asked.cfg_schedule,
-            temperature: asked.temperature,
-            clip: self.engine.config.clip_denoised,
-            stride: asked.stride,
-        };
-        let decoding = self.engine.decode(&[(asked.label, asked.seed as u64)], asked.order, settings)?;
+    /// Names the setting that is missing or out of range, or what is wrong with the start.
+    pub fn decode(&self, settings: JsValue, start: JsValue) -> Result<Decoding, JsError> {
+        let asked: DecodeSettings = parse("settings", settings)?;
+        let start: Option<Standing> = parse("start", start)?;
+        let start = start.map(|start| start.standing()).transpose()?;
+        let settings = asked.settings(self.engine.config.clip_denoised);
+        let decoding = self.engine.decode(&[(asked.label, asked.seed()?)], asked.order, settings, start)?;
         let tokenizer = engine::Engine::tokenizer(&self.engine.config);
         Ok(Decoding { decoding, tokenizer })
     }
@@ -150,20 +133,18 @@ impl Decoding {
         self.decoding.images()[0].order.iter().map(|&place| place as u32).collect()
     }
 
-    /// The rank of each position.
-    pub fn ranks(&self) -> Vec<u32> {
-        ranks(&self.decoding.images()[0].order).into_iter().map(|rank| rank as u32).collect()
-    }
-
-    /// Does one iteration; `null` when the image is done.
+    /// Does one iteration; `null` when the image is done, `"stopped"` once `go_on` answers no.
     ///
     /// # Errors
-    /// When the device is lost; the decoding stays where it was.
-    pub async fn advance(&mut self) -> Result<JsValue, JsError> {
-        let before: Vec<u8> = self.decoding.masked().iter().map(|&m| u8::from(m)).collect();
-        match self.decoding.advance().await? {
-            None => Ok(JsValue::NULL),
-            Some(iteration) => event::to_js(&iteration, &before, &self.decoding, &*self.tokenizer),
+    /// When the device is lost or `go_on` fails; the decoding stays where it was.
+    pub async fn advance(&mut self, go_on: JsValue) -> Result<JsValue, JsError> {
+        let mut go_on = GoOn::new(go_on)?;
+        let before = Before::of(&self.decoding, &*self.tokenizer);
+        let done = self.decoding.advance_while(async || go_on.ask().await).await;
+        match go_on.finish(done)? {
+            Finished::Stopped => Ok(stopped()),
+            Finished::Done(None) => Ok(JsValue::NULL),
+            Finished::Done(Some(iteration)) => event::to_js(&iteration, &before, &self.decoding, &*self.tokenizer),
         }
     }
 }

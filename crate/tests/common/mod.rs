@@ -2,6 +2,8 @@
 //! Every test file uses a part of it.
 #![allow(dead_code)]
 
+pub mod small;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,11 @@
 
 import { proxy, wrap, type Remote } from 'comlink';
 import { simd } from 'wasm-feature-detect';
-import type { DecodeSettings, IterationEvent, ModelInfo } from './types';
+import type { DecodeSettings, IterationEvent, ModelInfo, Standing } from './types';
 import type { LoadRequest, OnProgress, WorkerApi } from './worker';
+
+/** A question to the engine; 'stopped' is no answer. */
+export type Question<T> = (engine: Remote<WorkerApi>) => Promise<T | 'stopped'>;
 
 /** Throws an Error fit for people where this browser cannot run the engine at all. */
 export async function checkWebAssembly(): Promise<void> {
@@ -25,6 +28,10 @@ export class EngineClient {
   readonly #remote: Remote<WorkerApi>;
   readonly #crash: Promise<never>;
   #reject: (reason: Error) => void = () => undefined;
+  /** The last job in the queue: the worker does one at a time. */
+  #last: Promise<unknown> = Promise.resolve();
+  /** Grows with every stop: questions from before it are not asked any more. */
+  #stops = 0;
   /** Whether the worker is dead; only a new client helps then. */
   crashed = false;
 
@@ -44,17 +51,29 @@ export class EngineClient {
     return this.#race(this.#remote.load(request, proxy(onProgress)));
   }
 
-  /** Runs a decoding; resolves at its end. Rejects with an Error fit for people. */
+  /** Runs a decoding; resolves at its end. Questions make way for it. Rejects with an Error fit for people. */
   decode(
     settings: DecodeSettings,
+    start: Standing | null,
     onOrder: (order: Uint32Array) => void,
     onIteration: (event: IterationEvent) => void,
   ): Promise<'complete' | 'stopped'> {
-    return this.#race(this.#remote.decode(settings, proxy(onOrder), proxy(onIteration)));
+    this.stop();
+    return this.#enqueue(() => this.#remote.decode(settings, start, proxy(onOrder), proxy(onIteration)));
   }
 
-  /** Asks the decoding under way to end after its current iteration. */
+  /** Asks once the jobs before it are done; null when a stop or a decoding came in between. */
+  async ask<T>(question: Question<T>): Promise<T | null> {
+    const stops = this.#stops;
+    const answer = await this.#enqueue<T | 'stopped'>(() =>
+      stops === this.#stops ? question(this.#remote) : Promise.resolve('stopped'),
+    );
+    return answer === 'stopped' ? null : answer;
+  }
+
+  /** Ends the job under way before its next diffusion step, and drops the questions that wait. */
   stop(): void {
+    this.#stops++;
     void this.#remote.stop();
   }
 
@@ -67,6 +86,12 @@ export class EngineClient {
   #end(message: string): void {
     this.crashed = true;
     this.#reject(new Error(message));
+  }
+
+  #enqueue<T>(job: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(() => this.#race(job()));
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 
   #race<T>(work: Promise<T>): Promise<T> {

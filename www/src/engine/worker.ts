@@ -1,11 +1,24 @@
-// The engine's worker: loads the bundle the device needs, and runs one decoding at a time.
+// The engine's worker: loads the bundle the device needs, runs one job at a time.
 // Decoding runs as fast as it can; showing it is the page's business.
 
 import { expose } from 'comlink';
 import cpuWasm from '@engine/cpu/marscope_bg.wasm?url';
 import gpuWasm from '@engine/gpu/marscope_bg.wasm?url';
 import { download, open } from './download';
-import type { DecodeSettings, Device, Engine, EngineBundle, IterationEvent, ModelInfo } from './types';
+import type {
+  DecodeSettings,
+  Device,
+  DrawRequest,
+  Engine,
+  EngineBundle,
+  Explanation,
+  HeadSettings,
+  IterationEvent,
+  Look,
+  ModelInfo,
+  Moment,
+  Standing,
+} from './types';
 
 /** Bytes received of one of the files being fetched. */
 export type Part = 'engine' | 'weights';
@@ -51,21 +64,40 @@ async function load(request: LoadRequest, onProgress: OnProgress): Promise<Model
   return engine.info();
 }
 
+const pings = new MessageChannel();
+
+/** Lets a waiting message in (a timer would wait for milliseconds), then says whether to go on. */
+function goOn(): Promise<boolean> {
+  return new Promise((resolve) => {
+    pings.port1.onmessage = () => {
+      resolve(!stopRequested);
+    };
+    pings.port2.postMessage(null);
+  });
+}
+
+/** The engine for a new job, which an earlier stop no longer concerns. */
+function begin(): Engine {
+  if (!engine) throw new Error('No model is loaded. Load the page again.');
+  stopRequested = false;
+  return engine;
+}
+
 /** Runs a decoding to its end or to a stop; says which. */
 async function decode(
   settings: DecodeSettings,
+  start: Standing | null,
   onOrder: (order: Uint32Array) => unknown,
   onIteration: (event: IterationEvent) => unknown,
 ): Promise<'complete' | 'stopped'> {
-  if (!engine) throw new Error('No model is loaded. Load the page again.');
-  stopRequested = false;
-  const decoding = engine.decode(settings);
+  const decoding = begin().decode(settings, start);
   try {
     await onOrder(decoding.order());
     for (;;) {
-      const event = await decoding.advance();
-      if (!event) return 'complete';
-      // Waiting for the page keeps the end from overtaking an event, and lets a stop in.
+      const event = await decoding.advance(goOn);
+      if (event === null) return 'complete';
+      if (event === 'stopped') return 'stopped';
+      // Waiting for the page keeps the end from overtaking an event.
       await onIteration(event);
       if (stopRequested) return 'stopped';
     }
@@ -74,11 +106,18 @@ async function decode(
   }
 }
 
-/** The decoding under way ends after its current iteration. */
+const look = (moment: Moment): Promise<Look> => begin().look(moment);
+
+const draw = (request: DrawRequest): Promise<Float32Array | 'stopped'> => begin().draw(request, goOn);
+
+const explain = (moment: Moment, token: number, settings: HeadSettings): Promise<Explanation> =>
+  begin().explain(moment, token, settings);
+
+/** The job under way ends before its next diffusion step. */
 function stop(): void {
   stopRequested = true;
 }
 
-const api = { load, decode, stop };
+const api = { load, decode, look, draw, explain, stop };
 export type WorkerApi = typeof api;
 expose(api);

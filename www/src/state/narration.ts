@@ -1,6 +1,7 @@
 // Plain words for a moment: what the model is doing right now, in a sentence or two.
 
 import type { Scene } from './scene';
+import type { StageName } from './view.svelte';
 
 /** Where in the process a moment is. */
 export type Stage = 'waiting' | 'transformer' | 'diffusion' | 'finished';
@@ -9,6 +10,20 @@ export function stageOf(scene: Scene): Stage {
   if (scene.tokens.length === 0) return 'waiting';
   if (scene.frame < 0) return 'transformer';
   return scene.frame === scene.frames - 1 ? 'finished' : 'diffusion';
+}
+
+/** The stages of the page at work at a moment: the transformer's two halves are one pass. */
+export function working(scene: Scene): StageName[] {
+  switch (stageOf(scene)) {
+    case 'waiting':
+      return [];
+    case 'transformer':
+      return ['encoder', 'z'];
+    case 'diffusion':
+      return ['diffusion'];
+    case 'finished':
+      return ['picture'];
+  }
 }
 
 /** `1 token`, `3 tokens`. */

@@ -44,11 +44,27 @@ export class Player {
     if (plays) this.play();
   }
 
-  /** Takes note of an arrived iteration. */
-  record(iterations: number, frames: number): void {
-    if (frames !== this.extent.frames) this.extent = { ...this.extent, frames };
-    this.recorded = iterations;
+  /** Takes note of an arrived iteration, and of how many there will be. */
+  record(recorded: number, extent: Extent): void {
+    if (extent.frames !== this.extent.frames || extent.iterations !== this.extent.iterations) this.extent = extent;
+    this.recorded = recorded;
     if (this.#follow) this.#show(this.last);
+  }
+
+  /** Goes over to another recording, at one of its moments. Plays on where it was playing. */
+  switchTo(extent: Extent, recorded: number, moment: number): void {
+    this.#follow = false;
+    this.extent = extent;
+    this.recorded = recorded;
+    this.reachedEnd = false;
+    this.#show(Math.min(moment, this.last));
+  }
+
+  /** From here on shows the end of what is recorded, as it grows. */
+  follow(): void {
+    this.pause();
+    this.#follow = true;
+    this.#show(this.last);
   }
 
   /** Plays from here, or from the start when at the end. */

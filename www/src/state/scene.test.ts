@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { IterationEvent } from '../engine/types';
-import { narrate, stageOf } from './narration';
-import { findToken, patchPixels, ranksOf, sceneAt, toByte } from './scene';
+import { narrate, stageOf, working } from './narration';
+import { findToken, patchPixels, placeInWords, ranksOf, sceneAt, toByte } from './scene';
 
 // A 4x4 picture of four 2x2 patches, made in two iterations of one diffusion step: tokens 2 and 1 first, then 0 and 3.
 const geometry = {
@@ -13,7 +13,14 @@ const geometry = {
   tokenDim: 4,
 };
 
-function event(tokens: number[], maskBefore: number[], noise: number, value: number, image: number[]): IterationEvent {
+function event(
+  tokens: number[],
+  maskBefore: number[],
+  noise: number,
+  value: number,
+  imageBefore: number[],
+  image: number[],
+): IterationEvent {
   const maskAfter = maskBefore.map((m, i) => (tokens.includes(i) ? 0 : m));
   const frame = (v: number): number[] => tokens.flatMap((t) => [v, v, v, v + t / 10]);
   return {
@@ -26,19 +33,16 @@ function event(tokens: number[], maskBefore: number[], noise: number, value: num
     timesteps: Uint32Array.from([999, 0]),
     alphaBar: Float32Array.from([0, 1]),
     trajectory: Float32Array.from([...frame(noise), ...frame(value)]),
+    imageBefore: Float32Array.from(imageBefore),
     image: Float32Array.from(image),
     ms: { backbone: 1, head: 1 },
   };
 }
 
-const first = event([2, 1], [1, 1, 1, 1], -3, 0.5, [0, 0, 0.5, 0.5, 0, 0, 0.5, 0.6, 0.5, 0.5, 0, 0, 0.5, 0.7, 0, 0]);
-const second = event(
-  [0, 3],
-  [1, 0, 0, 1],
-  3,
-  -1,
-  Array.from({ length: 16 }, () => -1),
-);
+const filled = (value: number): number[] => Array.from({ length: 16 }, () => value);
+const half = [0, 0, 0.5, 0.5, 0, 0, 0.5, 0.6, 0.5, 0.5, 0, 0, 0.5, 0.7, 0, 0];
+const first = event([2, 1], [1, 1, 1, 1], -3, 0.5, filled(0), half);
+const second = event([0, 3], [1, 0, 0, 1], 3, -1, half, filled(-1));
 const events = [first, second];
 
 function greys(pixels: Uint8ClampedArray): number[] {
@@ -87,7 +91,25 @@ describe('sceneAt', () => {
   });
 });
 
+describe('a picture that does not begin empty', () => {
+  // Patch 0 is given, white, from the start.
+  const given = [1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  const pinned = event([2], [0, 1, 1, 1], -3, 0.5, given, given);
+
+  it('shows what is given in the very first iteration', () => {
+    const scene = sceneAt([pinned], { iteration: 0, frame: -1 }, geometry);
+    expect(scene.cells).toEqual(['known', 'masked', 'chosen', 'masked']);
+    expect(scene.known).toBe(1);
+    expect(greys(scene.pixels)).toEqual(given.map(toByte));
+  });
+});
+
 describe('tokens', () => {
+  it('stand where one would say they do', () => {
+    expect(placeInWords(3, geometry)).toBe('row 2, column 2');
+    expect(placeInWords(1, { grid: [1, 7] })).toBe('row 1, column 2');
+  });
+
   it('are found in the iteration that samples them', () => {
     expect(findToken(events, 3)).toEqual({ iteration: 1, slot: 1 });
     expect(findToken([first], 3)).toBeNull();
@@ -117,5 +139,13 @@ describe('narrate', () => {
       text: 'The transformer reads the 2 tokens known so far, and the class “Dress”. It writes a vector z for each of the next 2 tokens in the order.',
     });
     expect(at(1, 1).text).toContain('the picture is finished');
+  });
+
+  it('says which stages are at work', () => {
+    const stages = (iteration: number, frame: number) => working(sceneAt(events, { iteration, frame }, geometry));
+    expect(stages(0, -1)).toEqual(['encoder', 'z']);
+    expect(stages(0, 0)).toEqual(['diffusion']);
+    expect(stages(1, 1)).toEqual(['picture']);
+    expect(working(sceneAt([], { iteration: 0, frame: -1 }, geometry))).toEqual([]);
   });
 });

@@ -50,6 +50,13 @@ function toRgba(
   }
 }
 
+/** A whole picture, [channels, height, width], as RGBA. */
+export function imagePixels(image: Float32Array, { image: [height, width], channels }: Geometry) {
+  const out = new Uint8ClampedArray(height * width * 4);
+  toRgba(image, height * width, channels, (i) => i, out);
+  return out;
+}
+
 /** One token as RGBA of patch x patch pixels. */
 export function patchPixels(token: Float32Array, { patch, channels }: Geometry): Uint8ClampedArray<ArrayBuffer> {
   const out = new Uint8ClampedArray(patch * patch * 4);
@@ -82,9 +89,19 @@ export function findToken(
   return null;
 }
 
-function cellStates(events: readonly IterationEvent[], { iteration, frame }: Place, count: number): CellState[] {
+/** Tokens known before the iteration. */
+export function knownBefore(event: IterationEvent): number {
+  return event.maskBefore.reduce((n, masked) => n + (masked ? 0 : 1), 0);
+}
+
+/** What each token is at a place: the same throughout the read, the denoising and the finished frame. */
+export function cellsAt(
+  events: readonly IterationEvent[],
+  { iteration, frame }: Place,
+  { tokens }: Pick<Geometry, 'tokens'>,
+): CellState[] {
   const event = events[iteration];
-  const cells = Array.from({ length: count }, (_, i): CellState => (event?.maskBefore[i] === 0 ? 'known' : 'masked'));
+  const cells = Array.from({ length: tokens }, (_, i): CellState => (event?.maskBefore[i] === 0 ? 'known' : 'masked'));
   if (!event) return cells;
   if (frame < 0) {
     events[iteration - 1]?.tokens.forEach((position) => (cells[position] = 'newest'));
@@ -99,19 +116,9 @@ function cellStates(events: readonly IterationEvent[], { iteration, frame }: Pla
 /** What is to be seen at a place. A place whose iteration has not arrived shows what is known before it. */
 export function sceneAt(events: readonly IterationEvent[], place: Place, geometry: Geometry): Scene {
   const [height, width] = geometry.image;
-  const pixels = new Uint8ClampedArray(height * width * 4);
-  const before = events[place.iteration - 1];
-  toRgba(
-    before?.image ?? new Float32Array(geometry.channels * height * width),
-    height * width,
-    geometry.channels,
-    (i) => i,
-    pixels,
-  );
-
   const event = events[place.iteration];
-  const cells = cellStates(events, place, geometry.tokens);
-  const known = event ? event.maskBefore.reduce((n, masked) => n + (masked ? 0 : 1), 0) : 0;
+  const before = event?.imageBefore ?? events[place.iteration - 1]?.image;
+  const pixels = imagePixels(before ?? new Float32Array(geometry.channels * height * width), geometry);
   if (event && place.frame >= 0) {
     const { patch, grid } = geometry;
     event.tokens.forEach((position, slot) => {
@@ -126,11 +133,16 @@ export function sceneAt(events: readonly IterationEvent[], place: Place, geometr
     frame: place.frame,
     frames: event?.timesteps.length ?? 0,
     tokens: event ? Array.from(event.tokens) : [],
-    known,
-    cells,
+    known: event ? knownBefore(event) : 0,
+    cells: cellsAt(events, place, geometry),
     cfg: event?.cfg ?? null,
     timestep: event?.timesteps[Math.max(0, place.frame)] ?? null,
     alphaBar: event?.alphaBar[Math.max(0, place.frame)] ?? null,
     pixels,
   };
+}
+
+/** A position in words. */
+export function placeInWords(position: number, { grid }: Pick<Geometry, 'grid'>): string {
+  return `row ${Math.floor(position / grid[1]) + 1}, column ${(position % grid[1]) + 1}`;
 }

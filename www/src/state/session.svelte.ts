@@ -1,17 +1,28 @@
-// The page's state: settings, the loaded engine, the decoding under way with its recorded events.
-// Views read it; the only ways to change it are the methods here.
+// The page's state: the loaded engine, the branches with their recordings, what plays. Views read it; the only ways to change
+// it are the methods here.
 
-import { EngineClient, checkWebAssembly } from '../engine/client';
 import { chooseDevice, type DeviceChoice } from '../engine/device';
-import type { Device, IterationEvent, ModelInfo } from '../engine/types';
+import { checkWebAssembly, EngineClient, type Question } from '../engine/client';
+import type { Device, Explanation, HeadSettings, Look, ModelInfo, Moment } from '../engine/types';
 import type { Part } from '../engine/worker';
+import { MOST_BRANCHES, embedded, formatSights, parseSights, type Sights } from './address';
+import { Branch, type Choices, type ForkSpec } from './branch.svelte';
+import { readPatches, type Patches } from './patches';
 import { Player } from './player.svelte';
-import { ranksOf } from './scene';
-import type { Extent } from './timeline';
-import { FASHION, decodeSettings, formatSettings, parseSettings, type PageSettings, type Problem } from './settings';
+import { findToken, ranksOf } from './scene';
+import { Scheduler } from './scheduler';
+import { CHOICES, FASHION, defaultSettings, formatSettings, parseSettings } from './settings';
+import type { Geometry, ModelFacts, PageSettings, Problem } from './settings';
+import { NO_PINS, before } from './standing';
+import { momentOf } from './timeline';
+import { readTrace, writeTrace } from './trace';
+import { View } from './view.svelte';
 
 /** Where the page is; also on <html data-phase>. */
 export type Phase = 'loading' | 'ready' | 'running' | 'done' | 'error';
+
+/** The model the recording that comes with the page was made by. */
+const RECORDED = 'fashion';
 
 /** Settings that need another engine or model, not only another decoding. */
 const NEEDS_LOAD: readonly (keyof PageSettings)[] = ['device', 'model'];
@@ -19,21 +30,36 @@ const NEEDS_LOAD: readonly (keyof PageSettings)[] = ['device', 'model'];
 /** A pause in the changing of settings that starts the next decoding, in ms. */
 const SETTLE = 250;
 
+/** Samples asked for at a time: what is shown of the progress moves at least that often. */
+const DRAWN_AT_ONCE = 64;
+
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+function choicesOf(settings: PageSettings): Choices {
+  return Object.fromEntries(CHOICES.map((key) => [key, settings[key]])) as unknown as Choices;
 }
 
 export class Session {
   readonly #search: string;
   readonly #calm = matchMedia('(prefers-reduced-motion: reduce)');
   #client: EngineClient | null = null;
+  /** Engines on another device than the page's, for branches that ask for one. */
+  readonly #others: Partial<Record<Device, Promise<EngineClient> | undefined>> = {};
   #loading = 0;
   #settle: ReturnType<typeof setTimeout> | undefined;
-  /** The decoding whose end the next one waits for. */
-  #under: Promise<unknown> = Promise.resolve();
-  #run = 0;
+  /** Whether the visitor changed something since the address was read. */
+  #touched = false;
+  /** Where the address wants the timeline to stand once it is recorded. */
+  #moment: number | null = null;
+  readonly #looks = new WeakMap<object, Promise<Look | null>>();
+  #questions = $state(0);
+  readonly #scheduler: Scheduler;
 
-  settings: PageSettings = $state()!;
+  readonly view: View;
+  readonly player = new Player();
+  page: Omit<PageSettings, keyof Choices> = $state.raw({ model: RECORDED, device: 'auto', play: true });
   problems: Problem[] = $state.raw([]);
   /** Null until a model is loaded. */
   info: ModelInfo | null = $state.raw(null);
@@ -44,41 +70,73 @@ export class Session {
   state: 'loading' | 'loaded' | 'failed' = $state('loading');
   /** What went wrong last, for people; null when nothing did. */
   error: string | null = $state(null);
-  decoding: 'idle' | 'running' | 'complete' | 'stopped' = $state('idle');
-  events: IterationEvent[] = $state.raw([]);
-  /** ranks[position]; null before the first decoding. */
-  ranks: Uint32Array | null = $state.raw(null);
-  readonly player = new Player();
+  /** The trunk, then its forks; a parent comes before its children. */
+  branches: readonly Branch[] = $state.raw([]);
+  active: Branch = $state.raw()!;
+  /** Shown next to the active one. */
+  beside: Branch | null = $state.raw(null);
+  /** Whether what is shown was recorded when the page was built; the engine takes over when it is there. */
+  recorded = $state(false);
+  patches: Patches | null = $state.raw(null);
+
+  readonly facts: ModelFacts & Geometry = $derived(this.info ?? FASHION);
+  readonly trunk: Branch = $derived(this.branches[0]!);
+  /** The active branch's choices and the page's own settings. */
+  readonly settings: PageSettings = $derived({ ...this.active.choices, ...this.page });
+  readonly asking: boolean = $derived(this.#questions > 0);
+  /** Whether the engine works, on whichever branch or question. */
+  readonly busy: boolean = $derived(
+    this.state === 'loaded' &&
+      (this.asking || this.branches.some(({ status }) => status === 'running' || status === 'waiting')),
+  );
 
   readonly phase: Phase = $derived.by(() => {
     if (this.error !== null) return 'error';
     if (this.state !== 'loaded') return 'loading';
-    if (this.decoding === 'running') return 'running';
-    if (this.decoding !== 'complete') return 'ready';
+    const { status } = this.active;
+    if (status === 'waiting' || status === 'running' || this.recorded) return 'running';
+    if (status !== 'complete') return 'ready';
     const showing = this.player.playing || !(this.player.reachedEnd || !this.#plays());
     return showing ? 'running' : 'done';
   });
 
   constructor(search: string) {
     this.#search = search;
-    const { settings, problems } = parseSettings(search, FASHION);
-    this.settings = settings;
-    this.problems = problems;
+    this.view = new View(embedded(search));
+    this.#plant(search, FASHION);
+    this.#scheduler = new Scheduler({
+      branches: () => this.branches,
+      first: () => this.active,
+      client: (branch) => this.#clientFor(branch),
+      geometry: () => this.facts,
+      arrived: (branch) => {
+        this.#arrived(branch);
+      },
+      failed: (branch, error) => {
+        if (branch.device === null || branch === this.trunk) this.error = message(error);
+        if (branch === this.active) this.player.pause();
+      },
+    });
+    $effect.root(() => {
+      $effect(() => {
+        if (this.state !== 'loading') this.#writeAddress();
+      });
+    });
   }
 
-  /** Fetches engine and model for the current settings, then starts a decoding. */
+  /** Fetches engine and model for the current settings, then starts decoding. */
   async load(): Promise<void> {
     const turn = ++this.#loading;
-    this.#abandon();
-    this.#client?.terminate();
-    this.#client = null;
+    this.#discardClients();
     this.info = null;
     this.device = null;
     this.error = null;
+    this.patches = null;
     this.state = 'loading';
+    void this.#record(turn);
     try {
       await checkWebAssembly();
-      const wish = this.settings.device;
+      const wish = this.page.device;
       let choice = await chooseDevice(wish, navigator.gpu);
       if (turn !== this.#loading) return;
       let info: ModelInfo;
@@ -93,7 +151,9 @@ export class Session {
       this.device = choice;
       this.#adopt(info);
       this.state = 'loaded';
-      this.decode();
+      void this.#fetchPatches(turn);
+      if (this.recorded) this.#scheduler.confirm(this.trunk);
+      else this.#restart(this.trunk);
     } catch (error) {
       if (turn !== this.#loading) return;
       this.state = 'failed';
@@ -101,39 +161,49 @@ export class Session {
     }
   }
 
-  /** Takes new settings: restarts the decoding once they have settled, or loads where they need it. */
+  /** Takes new settings: choices go to the active branch, which is decoded again once they have settled. */
   change(settings: Partial<PageSettings>): void {
     const keys = (Object.keys(settings) as (keyof PageSettings)[]).filter(
       (key) => settings[key] !== this.settings[key],
     );
     if (keys.length === 0) return;
-    Object.assign(this.settings, settings);
-    this.#writeAddress();
+    this.#touched = true;
+    const { model, device, play } = { ...this.settings, ...settings };
+    this.page = { model, device, play };
+    const chosen = keys.filter((key): key is (typeof CHOICES)[number] => CHOICES.some((choice) => choice === key));
+    if (chosen.length > 0) {
+      const changes = Object.fromEntries(chosen.map((key) => [key, settings[key]]));
+      this.active.changes = { ...this.active.changes, ...changes };
+      this.active.start = null;
+      this.recorded = false;
+    }
     clearTimeout(this.#settle);
     if (keys.some((key) => NEEDS_LOAD.includes(key))) {
+      if (keys.includes('model')) this.#prune();
       void this.load();
-    } else if (keys.some((key) => key !== 'play') && this.state === 'loaded') {
+    } else if (chosen.length > 0 && this.state === 'loaded') {
       // The old picture is no longer what the settings say; the new one starts when they have settled.
-      this.#begin();
+      this.#clear(this.active);
       this.#settle = setTimeout(() => {
-        this.#start();
+        this.#scheduler.pump();
       }, SETTLE);
+    } else if (chosen.length > 0) {
+      // There is no engine yet, or none to be had: what is said about that stays.
+      this.#empty(this.active);
     }
   }
 
-  /** Starts the decoding of the current settings, in place of one under way. */
+  /** Decodes the active branch again. */
   decode(): void {
     clearTimeout(this.#settle);
-    this.#begin();
-    this.#start();
+    this.#restart(this.active);
   }
 
-  /** Ends the decoding after its current iteration; what is recorded stays. */
+  /** Ends whatever is computed, before its next diffusion step; what is recorded stays. */
   stop(): void {
     clearTimeout(this.#settle);
+    this.#scheduler.stop();
     this.#client?.stop();
-    this.#run++;
-    this.decoding = 'stopped';
     this.player.pause();
   }
 
@@ -147,86 +217,370 @@ export class Session {
     this.problems = [];
   }
 
-  /** Makes way for a new decoding. */
-  #begin(): void {
-    this.#abandon();
-    this.#writeAddress();
+  /**
+   * Forks a branch. The new one becomes active, with its parent beside it. The oldest fork makes room where there are too
+   * many; throws an Error fit for people where none can.
+   */
+  fork({ parent = this.active, at, changes = {}, pins = NO_PINS, device }: Fork): Branch {
+    if (this.branches.length >= MOST_BRANCHES) {
+      const line = [this.trunk];
+      for (let branch: Branch | null = parent; branch; branch = branch.parent) line.push(branch);
+      const oldest = this.branches.find(
+        (branch) => !line.includes(branch) && !this.branches.some((other) => other.parent === branch),
+      );
+      if (!oldest) throw new Error(`There are ${MOST_BRANCHES} branches already: remove one first.`);
+      this.remove(oldest);
+    }
+    this.#touched = true;
+    const branch = new Branch({ parent, at, changes, pins, device: device ?? null });
+    this.branches = [...this.branches, branch];
+    this.active = branch;
+    this.beside = parent;
     this.error = null;
-    this.decoding = 'running';
-    this.player.reset(this.#extent(), this.#plays());
+    this.#follow(branch);
+    this.#scheduler.pump();
+    return branch;
   }
 
-  #start(): void {
-    if (this.#client) this.#under = this.#decodeAfter(this.#under, this.#run, this.#client);
+  /** Takes a fork away, and what was forked from it. */
+  remove(branch: Branch): void {
+    if (!branch.parent) return;
+    const family = this.#family(branch);
+    this.#scheduler.drop(family);
+    this.branches = this.branches.filter((other) => !family.includes(other));
+    if (this.beside && family.includes(this.beside)) this.beside = null;
+    if (family.includes(this.active)) this.show(branch.parent);
+    if (this.beside === this.active) this.beside = null;
   }
 
-  #plays(): boolean {
-    return this.settings.play && !this.#calm.matches;
+  /** Puts a branch on the picture and the timeline, at the moment that is nearest to the one shown. */
+  show(branch: Branch): void {
+    if (branch === this.active) return;
+    const { place } = this.player;
+    if (this.beside === branch) this.beside = this.active;
+    this.active = branch;
+    this.player.switchTo(branch.extent, branch.events.length, branch.momentNear(place));
   }
 
-  #extent(): Extent {
-    return { iterations: this.settings.iterations, frames: this.settings.steps + 1 };
+  /** What the transformer makes of the picture before an iteration; null when overtaken by a decoding or a stop. */
+  look(branch: Branch, iteration: number): Promise<Look | null> {
+    const event = branch.events[iteration];
+    const moment = this.#momentBefore(branch, iteration);
+    if (!event || !moment) return Promise.resolve(null);
+    let look = this.#looks.get(event);
+    if (!look) {
+      look = this.#ask(branch, (engine) => engine.look(moment)).then((answer) => {
+        if (!answer) this.#looks.delete(event);
+        return answer;
+      });
+      this.#looks.set(event, look);
+    }
+    return look;
   }
 
-  #loadOn(choice: DeviceChoice): Promise<ModelInfo> {
-    this.#client?.terminate();
-    this.#client = new EngineClient();
-    this.loaded = { engine: 0, weights: 0 };
-    this.expected = choice.device;
-    const request = {
-      device: choice.device,
-      base: location.origin + location.pathname.replace(/[^/]*$/, ''),
-      folder: `weights/${this.settings.model}`,
-    };
-    return this.#client.load(request, (part, received) => {
-      this.loaded[part] = received;
+  /**
+   * Draws masked tokens `count` times each from the z they have before an iteration: [tokens, count, tokenDim]. Null when
+   * overtaken. `onProgress` hears how many tokens are done.
+   */
+  async draw(
+    branch: Branch,
+    iteration: number,
+    tokens: readonly number[],
+    count: number,
+    { steps, onProgress }: { steps?: number; onProgress?: (done: number) => void } = {},
+  ): Promise<Float32Array | null> {
+    const moment = this.#momentBefore(branch, iteration);
+    if (!moment) return null;
+    const settings = this.#headSettings(branch, iteration, steps);
+    const each = count * this.facts.tokenDim;
+    const drawn = new Float32Array(tokens.length * each);
+    const group = Math.max(1, Math.floor(DRAWN_AT_ONCE / count));
+    for (let done = 0; done < tokens.length; done += group) {
+      const request = { moment, settings, tokens: tokens.slice(done, done + group), count };
+      const part = await this.#ask(branch, (engine) => engine.draw(request));
+      if (!part) return null;
+      drawn.set(part, done * each);
+      onProgress?.(Math.min(done + group, tokens.length));
+    }
+    return drawn;
+  }
+
+  /** How a token came about in its iteration, with what the head said at every step; null when overtaken. */
+  explain(branch: Branch, position: number): Promise<Explanation | null> {
+    const iteration = findToken(branch.events, position)?.iteration;
+    const moment = iteration === undefined ? null : this.#momentBefore(branch, iteration);
+    if (iteration === undefined || !moment) return Promise.resolve(null);
+    const settings = this.#headSettings(branch, iteration);
+    return this.#ask(branch, (engine) => engine.explain(moment, position, settings));
+  }
+
+  /** A branch's recording as JSON, which the page and the command line replay. */
+  traceOf(branch: Branch): string {
+    const { name, parameters } = this.info ?? { name: RECORDED, parameters: 0 };
+    const first = branch.events[branch.at];
+    const forked = branch.at > 0 || branch.pins.size > 0;
+    return writeTrace({
+      model: { name, parameters },
+      choices: branch.choices,
+      order: orderOf(branch),
+      start: forked && first ? before(first, this.facts) : branch.start,
+      events: branch.events,
+      geometry: this.facts,
     });
+  }
+
+  /** Shows a recorded trace in place of the trunk and its forks. Rejects with an Error fit for people. */
+  async openTrace(text: string): Promise<void> {
+    const trace = readTrace(text, this.facts);
+    if (trace.model.name !== this.page.model) {
+      throw new Error(
+        `This trace was made by the model "${trace.model.name}", but the page runs "${this.page.model}". Open the page with that model first.`,
+      );
+    }
+    this.stop();
+    this.#touched = true;
+    this.recorded = false;
+    const trunk = new Branch(trace.choices);
+    trunk.start = trace.start;
+    trunk.own = trace.events;
+    trunk.ownRanks = ranksOf(trace.order);
+    trunk.status = 'complete';
+    this.#setTrunk(trunk, this.#plays());
+  }
+
+  /** The whole state as an address's query; with the moment where the timeline stands still before its end. */
+  address(): string {
+    const { player } = this;
+    const still = !player.playing && player.recorded > 0 && player.moment < player.end;
+    return this.#format(still ? player.moment : null);
+  }
+
+  #format(moment: number | null): string {
+    const { mode, token, embed } = this.view;
+    const sights = {
+      active: this.branches.indexOf(this.active),
+      beside: this.beside ? this.branches.indexOf(this.beside) : null,
+      mode,
+      token,
+      moment,
+      embed,
+    };
+    const settings = formatSettings({ ...this.trunk.choices, ...this.page });
+    return settings + formatSights(this.branches, sights);
+  }
+
+  #writeAddress(): void {
+    const address = this.#format(null) + location.hash;
+    if (address !== location.search + location.hash) history.replaceState(null, '', address);
+  }
+
+  /** Reads an address into branches and sights. */
+  #plant(search: string, facts: ModelFacts & Geometry): void {
+    const { settings, problems } = parseSettings(search, facts);
+    const { sights, problems: others } = parseSights(search, facts);
+    this.problems = [...problems, ...others];
+    const { model, device, play } = settings;
+    this.page = { model, device, play };
+    this.#setTrunk(new Branch(choicesOf(settings)), this.#plays());
+    this.#grow(sights);
+  }
+
+  #grow(sights: Sights): void {
+    for (const { parent, ...spec } of sights.forks) {
+      this.branches = [...this.branches, new Branch({ ...spec, parent: this.branches[parent]! })];
+    }
+    this.active = this.branches[sights.active] ?? this.trunk;
+    this.beside = sights.beside === null ? null : (this.branches[sights.beside] ?? null);
+    this.view.mode = sights.mode;
+    this.view.token = sights.token;
+    this.#moment = sights.moment;
+    this.player.reset(this.active.extent, this.#plays() && sights.moment === null);
+  }
+
+  #setTrunk(trunk: Branch, plays: boolean): void {
+    this.branches = [trunk];
+    this.active = trunk;
+    this.beside = null;
+    this.player.reset(trunk.extent, plays);
+    if (trunk.events.length > 0) this.player.record(trunk.events.length, trunk.extent);
+  }
+
+  /** Leaves the trunk alone. */
+  #prune(): void {
+    for (const branch of this.branches.slice(1)) this.remove(branch);
   }
 
   /** Reads the address again, now against what the model itself says. */
   #adopt(info: ModelInfo): void {
     this.info = info;
-    const address = location.search === this.#search ? this.#search : formatSettings(this.settings);
-    const { settings, problems } = parseSettings(address, info);
-    this.settings = settings;
-    if (address === this.#search) this.problems = problems;
-  }
-
-  /** Forgets the decoding under way and everything recorded. */
-  #abandon(): void {
-    this.#run++;
-    if (this.decoding === 'running') this.#client?.stop();
-    this.decoding = 'idle';
-    this.events = [];
-    this.ranks = null;
-    this.player.reset(this.#extent(), false);
-  }
-
-  async #decodeAfter(previous: Promise<unknown>, run: number, client: EngineClient): Promise<void> {
-    await previous;
-    if (run !== this.#run) return;
-    try {
-      const end = await client.decode(
-        decodeSettings(this.settings),
-        (order) => {
-          if (run === this.#run) this.ranks = ranksOf(order);
-        },
-        (event) => {
-          if (run !== this.#run) return;
-          this.events = [...this.events, event];
-          this.player.record(this.events.length, event.timesteps.length);
-        },
-      );
-      if (run === this.#run) this.decoding = end;
-    } catch (error) {
-      if (run !== this.#run) return;
-      this.decoding = 'stopped';
-      this.player.pause();
-      this.error = message(error);
+    if (this.#touched) {
+      const { settings } = parseSettings(formatSettings({ ...this.trunk.choices, ...this.page }), info);
+      this.trunk.changes = choicesOf(settings);
+    } else if (!this.recorded) {
+      this.#plant(this.#search, info);
     }
   }
 
-  #writeAddress(): void {
-    history.replaceState(null, '', formatSettings(this.settings) + location.hash);
+  /** Shows the decoding recorded when the page was built, where it is the one that is asked for. */
+  async #record(turn: number): Promise<void> {
+    const asked = JSON.stringify(this.trunk.choices);
+    const usual = JSON.stringify(choicesOf(defaultSettings(FASHION)));
+    if (this.page.model !== RECORDED || this.branches.length > 1 || asked !== usual || this.#touched) return;
+    try {
+      const response = await fetch(`recordings/${RECORDED}.json`);
+      if (!response.ok) return;
+      const trace = readTrace(await response.text(), FASHION);
+      if (turn !== this.#loading || this.state !== 'loading' || this.#touched) return;
+      this.trunk.own = trace.events;
+      this.trunk.ownRanks = ranksOf(trace.order);
+      this.trunk.status = 'complete';
+      this.recorded = true;
+      this.#arrived(this.trunk);
+    } catch {
+      // Without a recording the page waits for its engine.
+    }
   }
+
+  async #fetchPatches(turn: number): Promise<void> {
+    try {
+      const response = await fetch(`weights/${this.page.model}/patches.json`);
+      if (!response.ok) return;
+      const patches = readPatches(await response.json(), this.facts.tokenDim);
+      if (turn === this.#loading) this.patches = patches;
+    } catch {
+      // They are an extra: the panel that draws on them says that they are not there.
+    }
+  }
+
+  /** A branch has grown, or was replaced by an equal one. */
+  #arrived(branch: Branch): void {
+    if (branch === this.trunk && branch.status === 'complete' && this.state === 'loaded') this.recorded = false;
+    if (branch !== this.active) return;
+    this.player.record(branch.events.length, branch.extent);
+    if (this.#moment !== null && this.player.last >= this.#moment) {
+      this.player.pause();
+      this.player.seek(this.#moment);
+      this.#moment = null;
+    }
+  }
+
+  /** Empties a branch and all that was forked from it; they wait to be decoded. */
+  #clear(branch: Branch): void {
+    this.error = null;
+    this.#empty(branch);
+  }
+
+  #empty(branch: Branch): void {
+    this.#scheduler.clear(this.#family(branch));
+    if (this.#family(branch).includes(this.active)) this.#follow(this.active);
+  }
+
+  #restart(branch: Branch): void {
+    this.#clear(branch);
+    this.#scheduler.pump();
+  }
+
+  /** Lets the player run with a branch from its first own iteration on. */
+  #follow(branch: Branch): void {
+    const first = momentOf({ iteration: Math.min(branch.at, branch.events.length), frame: -1 }, branch.extent);
+    this.player.pause();
+    this.player.switchTo(branch.extent, branch.events.length, first);
+    if (this.#moment === null && this.#plays()) this.player.play();
+    else this.player.follow();
+  }
+
+  /** A branch and all that was forked from it. */
+  #family(branch: Branch): Branch[] {
+    const family = [branch];
+    for (const other of this.branches) if (other.parent && family.includes(other.parent)) family.push(other);
+    return family;
+  }
+
+  #plays(): boolean {
+    return this.page.play && !this.#calm.matches;
+  }
+
+  #discardClients(): void {
+    this.#client?.terminate();
+    this.#client = null;
+    for (const device of Object.keys(this.#others) as Device[]) {
+      void this.#others[device]?.then(
+        (client) => {
+          client.terminate();
+        },
+        () => undefined,
+      );
+      this.#others[device] = undefined;
+    }
+  }
+
+  async #loadOn(choice: DeviceChoice): Promise<ModelInfo> {
+    this.#client?.terminate();
+    this.#client = new EngineClient();
+    this.loaded = { engine: 0, weights: 0 };
+    this.expected = choice.device;
+    return this.#client.load(this.#request(choice.device), (part, received) => {
+      this.loaded[part] = received;
+    });
+  }
+
+  #request(device: Device): { device: Device; base: string; folder: string } {
+    const base = location.origin + location.pathname.replace(/[^/]*$/, '');
+    return { device, base, folder: `weights/${this.page.model}` };
+  }
+
+  /** The engine of a branch: the page's, or one on the device it asks for, fetched at its first use. */
+  #clientFor(branch: Branch): Promise<EngineClient> | null {
+    const { device } = branch;
+    if (this.state !== 'loaded' || !this.#client) return null;
+    if (device === null || device === this.device?.device) return Promise.resolve(this.#client);
+    let client = this.#others[device];
+    if (!client) {
+      client = chooseDevice(device, navigator.gpu).then(async () => {
+        const engine = new EngineClient();
+        await engine.load(this.#request(device), () => undefined);
+        return engine;
+      });
+      client.catch(() => (this.#others[device] = undefined));
+      this.#others[device] = client;
+    }
+    return client;
+  }
+
+  async #ask<T>(branch: Branch, question: Question<T>): Promise<T | null> {
+    this.#questions++;
+    try {
+      const client = await this.#clientFor(branch);
+      return client ? await client.ask(question) : null;
+    } catch (error) {
+      this.error = message(error);
+      return null;
+    } finally {
+      this.#questions--;
+    }
+  }
+
+  #momentBefore(branch: Branch, iteration: number): Moment | null {
+    const event = branch.events[iteration];
+    return event ? { ...before(event, this.facts), label: branch.choicesAt(iteration).label } : null;
+  }
+
+  #headSettings(branch: Branch, iteration: number, steps?: number): HeadSettings {
+    const choices = branch.choicesAt(iteration);
+    const cfg = branch.events[iteration]?.cfg ?? choices.cfg;
+    return { seed: choices.seed, cfg, steps: steps ?? choices.steps, temperature: choices.temperature };
+  }
+}
+
+/** What `Session.fork` takes. */
+export type Fork = { parent?: Branch } & Pick<ForkSpec, 'at'> &
+  Partial<Pick<ForkSpec, 'changes' | 'pins'>> & {
+    device?: Device;
+  };
+
+/** order[rank] = position. */
+function orderOf(branch: Branch): Uint32Array {
+  const order = new Uint32Array(branch.ranks?.length ?? 0);
+  branch.ranks?.forEach((rank, position) => (order[rank] = position));
+  return order;
 }

@@ -2,24 +2,28 @@
 // Every bad value gives a message that names it and what is allowed; the default takes its place.
 
 import type { DeviceWish } from '../engine/device';
-import type { CfgSchedule, DecodeSettings, ModelInfo, Order } from '../engine/types';
+import type { CfgSchedule, DecodeSettings, ModelInfo, OrderKind } from '../engine/types';
+import type { Choices } from './branch.svelte';
 
-export interface PageSettings {
+export interface PageSettings extends Choices {
   /** Folder under weights/. */
   model: string;
-  /** Class number, or null for an unconditional picture. */
-  label: number | null;
-  seed: number;
-  cfg: number;
-  cfgSchedule: CfgSchedule;
-  iterations: number;
-  steps: number;
-  temperature: number;
-  order: Order;
   device: DeviceWish;
   /** Whether a new picture plays by itself. */
   play: boolean;
 }
+
+/** The settings that make a picture; the others concern the page. */
+export const CHOICES = [
+  'label',
+  'seed',
+  'cfg',
+  'cfgSchedule',
+  'iterations',
+  'steps',
+  'temperature',
+  'order',
+] as const satisfies readonly (keyof Choices)[];
 
 /** A value in the address that was not taken. */
 export interface Problem {
@@ -48,7 +52,7 @@ export const FASHION: ModelFacts & Geometry = {
   defaults: { cfg: 3, iterations: 16, steps: 50, temperature: 1 },
 };
 
-export const ORDERS: readonly Order[] = ['random', 'raster', 'spiral', 'center'];
+export const ORDERS: readonly OrderKind[] = ['random', 'raster', 'spiral', 'center'];
 export const CFG_SCHEDULES: readonly CfgSchedule[] = ['linear', 'constant'];
 export const DEVICES: readonly DeviceWish[] = ['auto', 'cpu', 'webgpu'];
 
@@ -93,6 +97,14 @@ function numberIn(range: Range, text: string): number | null {
   if (!pattern.test(text)) return null;
   const value = Number(text);
   return value >= range.min && value <= range.max ? value : null;
+}
+
+/** An order's positions, `12.40.3...`: each of `tokens` once. Undefined where they are not. */
+function positions(text: string, tokens: number): readonly number[] | undefined {
+  if (!/^\d+(\.\d+)*$/.test(text)) return undefined;
+  const order = text.split('.').map(Number);
+  const once = new Set(order).size === order.length && order.every((position) => position < tokens);
+  return once && order.length === tokens ? order : undefined;
 }
 
 function oneOf<T extends string>(values: readonly T[], text: string): T | null {
@@ -142,7 +154,11 @@ export function parseSettings(search: string, facts: ModelFacts): { settings: Pa
   takeNumber('iterations', iterationsRange(facts));
   takeNumber('steps', STEPS);
   takeNumber('temperature', TEMPERATURE);
-  take('order', ORDERS.join(', '), (text) => oneOf(ORDERS, text) ?? undefined);
+  take(
+    'order',
+    `${ORDERS.join(', ')}, or each of the ${facts.tokens} positions once with dots between them`,
+    (text) => oneOf(ORDERS, text) ?? positions(text, facts.tokens),
+  );
   take('device', DEVICES.join(', '), (text) => oneOf(DEVICES, text) ?? undefined);
   take('play', '0 or 1', (text) => (text === '1' ? true : text === '0' ? false : undefined));
   return { settings, problems };
@@ -150,6 +166,7 @@ export function parseSettings(search: string, facts: ModelFacts): { settings: Pa
 
 function inAddress(value: PageSettings[keyof PageSettings]): string {
   if (value === null) return 'none';
+  if (typeof value === 'object') return value.join('.');
   if (typeof value === 'boolean') return value ? '1' : '0';
   return String(value);
 }
@@ -158,19 +175,7 @@ function inAddress(value: PageSettings[keyof PageSettings]): string {
 export function formatSettings(settings: PageSettings): string {
   const query = new URLSearchParams();
   if (settings.model !== 'fashion') query.set('model', settings.model);
-  const keys = [
-    'label',
-    'seed',
-    'cfg',
-    'cfgSchedule',
-    'iterations',
-    'steps',
-    'temperature',
-    'order',
-    'device',
-    'play',
-  ] as const;
-  for (const key of keys) query.set(key, inAddress(settings[key]));
+  for (const key of [...CHOICES, 'device', 'play'] as const) query.set(key, inAddress(settings[key]));
   return `?${query.toString()}`;
 }
 
@@ -179,8 +184,8 @@ export function describeProblem({ parameter, value, allowed, used }: Problem): s
   return `The address asks for ${parameter}=${value || '(nothing)'}; allowed is ${allowed}. Using ${used}.`;
 }
 
-/** What the engine needs of the page's settings. */
-export function decodeSettings(settings: PageSettings): DecodeSettings {
+/** What the engine needs to know. */
+export function decodeSettings(settings: Choices): DecodeSettings {
   const { label, seed, cfg, cfgSchedule, iterations, steps, temperature, order } = settings;
   return { label, seed, cfg, cfgSchedule, iterations, steps, temperature, order, stride: 1 };
 }

@@ -1,34 +1,35 @@
 // Keyboard shortcuts of the whole page. Keys that a focused control uses itself are left to it.
 
-export type Shortcut = 'toggle' | 'unpin' | { by: 'moment' | 'iteration'; step: 1 | -1 };
+import { MODES, type Mode } from '../state/view.svelte';
 
-/** Whether the control the key is meant for uses arrows itself. */
-function usesArrows(target: EventTarget | null): boolean {
-  return target instanceof Element && target.closest('input, select, textarea, [role=grid]') !== null;
+export type Shortcut = 'toggle' | 'release' | { mode: Mode } | { by: 'moment' | 'iteration'; step: 1 | -1 };
+
+/** Whether what the key is meant for matches. */
+function isFor(event: KeyboardEvent, selector: string): boolean {
+  return event.target instanceof Element && event.target.closest(selector) !== null;
 }
 
-/** Whether the control the key is meant for is worked with the space bar. */
-function usesSpace(target: EventTarget | null): boolean {
-  return (
-    target instanceof Element &&
-    target.closest('button, select, textarea, a, summary, input:not([type=range])') !== null
-  );
-}
+const USES_ARROWS = 'input, select, textarea, [role=grid], [role=tablist], [role=radiogroup], [role=slider]';
+const USES_SPACE = 'button, select, textarea, a, summary, [role=grid], input:not([type=range])';
+const USES_DIGITS = 'select, textarea, input:not([type=range], [type=radio], [type=checkbox])';
 
 /** What a key press asks for; null where it asks for nothing here. */
 export function shortcut(event: KeyboardEvent): Shortcut | null {
-  if (event.ctrlKey || event.metaKey || event.altKey) return null;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return null;
+  if (isFor(event, 'dialog')) return null;
   switch (event.key) {
     case ' ':
-      return usesSpace(event.target) ? null : 'toggle';
+      return isFor(event, USES_SPACE) ? null : 'toggle';
     case 'Escape':
-      return 'unpin';
+      return 'release';
     case 'ArrowLeft':
     case 'ArrowRight': {
-      if (usesArrows(event.target)) return null;
+      if (isFor(event, USES_ARROWS)) return null;
       return { by: event.shiftKey ? 'iteration' : 'moment', step: event.key === 'ArrowRight' ? 1 : -1 };
     }
-    default:
-      return null;
+    default: {
+      const mode = /^[1-9]$/.test(event.key) ? MODES[Number(event.key) - 1] : undefined;
+      return mode && !isFor(event, USES_DIGITS) ? { mode } : null;
+    }
   }
 }

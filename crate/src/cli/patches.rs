@@ -1,0 +1,74 @@
+//! `marscope patches`: the principal axes of a data set's patches, for a map on which tokens can be shown.
+//! Two of C directions say most about how real patches differ.
+
+use std::path::PathBuf;
+
+use super::{Failure, write};
+use crate::data::{ImageSet, Split};
+use crate::eval::axes::{PrincipalAxes, principal_axes};
+use crate::tokenizer::{PixelTokenizer, Tokenizer, from_byte};
+
+/// Patches that are kept as points of the map.
+const SAMPLE: usize = 400;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of the real images (idx files); those to train on are taken
+    #[arg(long)]
+    data: PathBuf,
+    /// Side of a patch in pixels
+    #[arg(long, default_value_t = 4)]
+    patch: usize,
+    /// JSON file to write
+    #[arg(long)]
+    out: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let images = ImageSet::read(&args.data, Split::Train)?;
+    let (side, patch) = (images.side, args.patch);
+    if images.is_empty() || patch < 2 || !side.is_multiple_of(patch) {
+        let found = images.len();
+        return Err(
+            format!("{found} images of side {side} have no patches of side {patch}: give another --patch").into()
+        );
+    }
+    let tokenizer = PixelTokenizer::new(images.channels, side, patch);
+    let dim = images.channels * patch * patch;
+    let tokens: Vec<f32> = (0..images.len())
+        .flat_map(|index| tokenizer.encode(&images.image(index).iter().map(|&b| from_byte(b)).collect::<Vec<_>>()))
+        .collect();
+    let axes = principal_axes(&tokens, dim);
+    // Evenly over the images, and over the positions in turn: a stride over all patches would visit few positions.
+    let (each, kept) = ((side / patch).pow(2), SAMPLE.min(images.len()));
+    let patch_of = |i: usize| &tokens[(i * images.len() / kept * each + i % each) * dim..][..dim];
+    let sample: Vec<[f64; 2]> = (0..kept).map(|i| axes.project(patch_of(i)).map(rounded)).collect();
+
+    let PrincipalAxes { count, mean, axes, variance, total } = axes;
+    let round = |values: Vec<f64>| values.into_iter().map(rounded).collect::<Vec<_>>();
+    let json = serde_json::json!({
+        "count": count,
+        "mean": round(mean),
+        "axes": axes.map(round),
+        "variance": variance.map(rounded),
+        "total": rounded(total),
+        "sample": sample,
+    });
+    write(&args.out, format!("{json}\n"))
+}
+
+/// 5 significant digits.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().expect("a number as it was printed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounded;
+
+    #[test]
+    fn five_digits_stay() {
+        let rounded: Vec<String> = [123_456.0, -0.001_234_56, 0.5, 0.0].map(|v| rounded(v).to_string()).to_vec();
+        assert_eq!(rounded, ["123460", "-0.0012346", "0.5", "0"]);
+    }
+}

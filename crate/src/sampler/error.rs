@@ -1,0 +1,108 @@
+//! Why a picture cannot be decoded, or a question about one not be answered: messages for the person who asked.
+//! Everything is checked before the model sees it.
+
+use crate::diffusion::ScheduleError;
+
+/// Why settings cannot be decoded under, or why a decoding broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// A label the model does not know.
+    #[error("label {label} is not one of the {classes} classes: give 0 to {}, or none", classes - 1)]
+    Label {
+        /// Asked for.
+        label: usize,
+        /// Classes there are.
+        classes: usize,
+    },
+    /// Too few or too many iterations.
+    #[error("{iterations} iterations are not possible over {tokens} tokens: give 1 to {tokens}")]
+    Iterations {
+        /// Asked for.
+        iterations: usize,
+        /// Tokens of an image.
+        tokens: usize,
+    },
+    /// The number of diffusion steps.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// A setting is not a number, or out of range.
+    #[error("{name} is {value}: give a number from {least} to {most}")]
+    Range {
+        /// The setting.
+        name: &'static str,
+        /// Asked for.
+        value: f32,
+        /// Smallest allowed.
+        least: f32,
+        /// Largest allowed.
+        most: f32,
+    },
+    /// An order that is no permutation.
+    #[error("an order must hold each of the {tokens} positions once")]
+    Order {
+        /// Tokens of an image.
+        tokens: usize,
+    },
+    /// The device failed while its result was read.
+    #[error("the device gave no result ({0}). Reload, or take the CPU engine")]
+    Device(String),
+    /// A picture under way whose lists are of the wrong lengths.
+    #[error("the picture to go on from has {found} {what}; this model's have {expected}")]
+    Length {
+        /// What there are too few or too many of.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
+    /// A picture under way that stands before an iteration there is not.
+    #[error("there is no iteration {iteration} to go on from: give 0 to {most}")]
+    Iteration {
+        /// Asked for.
+        iteration: usize,
+        /// The last one possible.
+        most: usize,
+    },
+    /// A known token that is no token.
+    #[error("token {token} of the picture to go on from holds a number that is not finite: mask it, or set it")]
+    NotFinite {
+        /// Its position.
+        token: usize,
+    },
+    /// Images of a batch that cannot go on together.
+    #[error("image {image} has {found} masked tokens and image 0 has {expected}: decode them apart")]
+    Uneven {
+        /// The image.
+        image: usize,
+        /// Its masked tokens.
+        found: usize,
+        /// Those of the first image.
+        expected: usize,
+    },
+    /// A position beyond the grid.
+    #[error("there is no token {token}: give 0 to {}", tokens - 1)]
+    Token {
+        /// Asked for.
+        token: usize,
+        /// Tokens of an image.
+        tokens: usize,
+    },
+    /// A token that has been drawn already.
+    #[error("token {token} is known at this moment: choose one that is masked")]
+    Known {
+        /// Asked for.
+        token: usize,
+    },
+    /// Too many samples, or none.
+    #[error("{count} samples of a token are not possible: give 1 to {most}")]
+    Count {
+        /// Asked for.
+        count: usize,
+        /// The most there can be.
+        most: usize,
+    },
+    /// Whoever asked no longer wants the answer.
+    #[error("stopped, as asked")]
+    Stopped,
+}

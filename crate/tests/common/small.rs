@@ -1,0 +1,71 @@
+//! A network small enough to ask much of, and decoding with it.
+//! Its weights are the same in every test.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use marscope::config::{Defaults, MarConfig, TokenizerKind, WeightsConfig};
+use marscope::engine::Engine;
+use marscope::model::Mar;
+use marscope::sampler::{CfgSchedule, Decoding, Iteration, Settings};
+
+/// A network whose head has something to say: freshly initialised ones end in a layer of zeros.
+pub fn engine(device: &Device) -> Engine {
+    let model = MarConfig {
+        img_size: 12,
+        vae_stride: 1,
+        patch_size: 3,
+        vae_embed_dim: 1,
+        encoder_embed_dim: 16,
+        encoder_depth: 1,
+        encoder_num_heads: 2,
+        decoder_embed_dim: 24,
+        decoder_depth: 1,
+        decoder_num_heads: 3,
+        mlp_ratio: 4.0,
+        class_num: 3,
+        buffer_size: 2,
+        diffloss_d: 1,
+        diffloss_w: 20,
+        num_sampling_steps: "4".into(),
+        diffusion_batch_mul: 1,
+    };
+    let config = WeightsConfig {
+        name: "test".into(),
+        classes: ["a", "b", "c"].map(String::from).to_vec(),
+        tokenizer: TokenizerKind::Pixel,
+        clip_denoised: true,
+        defaults: Defaults { cfg: 1.0, iterations: 4, steps: 4, temperature: 1.0 },
+        model: model.clone(),
+    };
+    let mut checkpoint = Mar::init(&model, 5, &Device::flex()).to_checkpoint();
+    let noise = marscope::random::Philox::new(9);
+    for (i, tensor) in checkpoint.tensors.values_mut().enumerate() {
+        if tensor.data.iter().all(|&v| v == 0.0) {
+            noise.normal([i as u32, 0, 0], &mut tensor.data);
+            tensor.data.iter_mut().for_each(|v| *v *= 0.1);
+        }
+    }
+    Engine::new(config, Arc::new(Mar::load(&model, &checkpoint, device).unwrap()))
+}
+
+pub fn settings(iterations: usize, steps: usize) -> Settings {
+    Settings {
+        iterations,
+        steps: steps.to_string(),
+        cfg: 2.0,
+        cfg_schedule: CfgSchedule::Linear,
+        temperature: 1.0,
+        clip: true,
+        stride: 1,
+    }
+}
+
+pub fn advance(decoding: &mut Decoding) -> Option<Iteration> {
+    pollster::block_on(decoding.advance()).unwrap()
+}
+
+pub fn finish(mut decoding: Decoding) -> Vec<f32> {
+    while advance(&mut decoding).is_some() {}
+    decoding.tokens().to_vec()
+}

@@ -1,0 +1,81 @@
+// Vite plugin: a service worker that keeps the page, its CPU engine and its own model, so that a second visit needs no network.
+// A new version is fetched beside the old one and takes over once no window shows the old one: never in mid-lecture.
+
+import { readdirSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import type { Plugin } from 'vite';
+import { generateSW } from 'workbox-build';
+
+/** Kept from the first visit on. Fonts: the letters that the page and its formulas are written in. */
+const KEPT = [
+  'index.html',
+  '*.svg',
+  'assets/*.{js,css}',
+  'assets/cpu-*.wasm',
+  'assets/inter-latin-wght-*.woff2',
+  'assets/KaTeX_*.woff2',
+  'recordings/*.json',
+  'weights/fashion/*',
+];
+
+/** The largest file under a folder, in bytes. */
+function largest(folder: string): number {
+  const sizes = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(
+    (name) => statSync(join(folder, name)).size,
+  );
+  return Math.max(...sizes);
+}
+
+/** Writes sw.js next to the page. Comes last of the plugins, for it lists what the others have written. */
+export function offline(): Plugin {
+  let out = '';
+  let written = false;
+  return {
+    name: 'marscope-offline',
+    apply: 'build',
+    configResolved(config) {
+      out = config.build.outDir;
+    },
+    writeBundle() {
+      written = true;
+    },
+    closeBundle: {
+      order: 'post',
+      sequential: true,
+      async handler() {
+        // A build that failed ends here too.
+        if (!written) return;
+        const { warnings } = await generateSW({
+          globDirectory: out,
+          globPatterns: KEPT,
+          swDest: join(out, 'sw.js'),
+          maximumFileSizeToCacheInBytes: largest(out),
+          // Names under assets/ carry a hash of their content.
+          dontCacheBustURLsMatching: /^assets\//,
+          // The whole query is the page's own state.
+          ignoreURLParametersMatching: [/./],
+          cleanupOutdatedCaches: true,
+          clientsClaim: true,
+          inlineWorkboxRuntime: true,
+          sourcemap: false,
+          mode: 'production',
+          runtimeCaching: [
+            // Large, and of use only where there is a graphics adapter: kept once it has been used.
+            {
+              urlPattern: /\/assets\/gpu-[^/]*\.wasm$/,
+              handler: 'CacheFirst',
+              options: { cacheName: 'gpu-engine', expiration: { maxEntries: 1 } },
+            },
+            {
+              urlPattern: /\/assets\/[^/]*\.woff2$/,
+              handler: 'CacheFirst',
+              options: { cacheName: 'fonts', expiration: { maxEntries: 12 } },
+            },
+            { urlPattern: /\/weights\//, handler: 'NetworkFirst', options: { cacheName: 'other-models' } },
+          ],
+        });
+        for (const warning of warnings) this.warn(`${relative('.', out)}/sw.js: ${warning}`);
+      },
+    },
+  };
+}

@@ -1,0 +1,132 @@
+// One decoding with its recording. The trunk is what the settings say; the others fork from a parent, whose recording they
+// share up to the iteration at which something was chosen differently.
+
+import type { CfgSchedule, Device, IterationEvent, Order, Standing } from '../engine/types';
+import { NO_PINS } from './standing';
+import type { Player } from './player.svelte';
+import { momentAt, momentOf, placeOf, timeOf, type Extent, type Place } from './timeline';
+
+/** What a picture is decoded under. */
+export interface Choices {
+  /** Class number, or null for an unconditional picture. */
+  label: number | null;
+  seed: number;
+  cfg: number;
+  cfgSchedule: CfgSchedule;
+  iterations: number;
+  steps: number;
+  temperature: number;
+  order: Order;
+}
+
+/** Patches given by the visitor, by position: bytes [tokenDim] as on screen, channel slowest. Known from the start. */
+export type Pins = ReadonlyMap<number, Uint8Array>;
+
+/** What makes a branch. */
+export interface ForkSpec {
+  parent: Branch;
+  /** First iteration of its own; what happens before is the parent's. */
+  at: number;
+  /** Choices that differ from the parent's from then on. With `at` above 0: seed, class, guidance, temperature. */
+  changes: Partial<Choices>;
+  /** Only where `at` is 0. */
+  pins: Pins;
+  /** Null: the page's device. */
+  device: Device | null;
+}
+
+export type Status = 'waiting' | 'running' | 'complete' | 'stopped' | 'failed';
+
+let next = 0;
+
+export class Branch {
+  readonly id = next++;
+  readonly parent: Branch | null;
+  readonly at: number;
+  readonly pins: Pins;
+  readonly device: Device | null;
+  /** The state it was computed from, where that is neither the parent's nor its pins': a trace that was opened. */
+  start: Standing | null = null;
+  /** What it says of itself; the whole of it for the trunk. */
+  changes: Partial<Choices> = $state.raw({});
+  /** Iterations of its own; the parent's come before. */
+  own: readonly IterationEvent[] = $state.raw([]);
+  ownRanks: Uint32Array | null = $state.raw(null);
+  status: Status = $state('waiting');
+  /** Why it failed, for people. */
+  error: string | null = $state(null);
+
+  /** A trunk from its choices, or a fork. */
+  constructor(from: Choices | ForkSpec) {
+    if ('parent' in from) {
+      ({ parent: this.parent, at: this.at, changes: this.changes, pins: this.pins, device: this.device } = from);
+    } else {
+      this.parent = null;
+      this.at = 0;
+      this.pins = NO_PINS;
+      this.device = null;
+      this.changes = from;
+    }
+  }
+
+  /** The parent's choices, with the changes. */
+  readonly choices: Choices = $derived.by(() => ({ ...this.parent?.choices, ...this.changes }) as Choices);
+
+  /** Every recorded iteration from the first one on. */
+  readonly events: readonly IterationEvent[] = $derived.by(() =>
+    this.parent && this.at > 0 ? [...this.parent.events.slice(0, this.at), ...this.own] : this.own,
+  );
+
+  /** ranks[position]; null before the first iteration. */
+  readonly ranks: Uint32Array | null = $derived.by(() => this.ownRanks ?? (this.at > 0 ? this.parent!.ranks : null));
+
+  readonly extent: Extent = $derived.by(() => {
+    const last = this.own.at(-1);
+    const { iterations, steps } = this.choices;
+    return { iterations: last?.iterations ?? iterations, frames: last?.timesteps.length ?? steps + 1 };
+  });
+
+  /** Engine time of its own iterations. */
+  readonly ms: number = $derived(this.own.reduce((sum, { ms }) => sum + ms.backbone + ms.head, 0));
+
+  /** In words, for lists. */
+  readonly name: string = $derived.by(() => {
+    if (!this.parent) return 'The picture';
+    const parts: string[] = [];
+    const { seed, label, cfg, cfgSchedule, iterations, steps, temperature, order } = this.changes;
+    if (this.pins.size > 0) parts.push(this.pins.size === 1 ? '1 patch given' : `${this.pins.size} patches given`);
+    if (label !== undefined) parts.push(label === null ? 'no class' : `class ${label}`);
+    if (seed !== undefined) parts.push(`seed ${seed}`);
+    if (cfg !== undefined) parts.push(`guidance ${cfg}`);
+    if (cfgSchedule !== undefined) parts.push(`${cfgSchedule} guidance`);
+    if (temperature !== undefined) parts.push(`temperature ${temperature}`);
+    if (steps !== undefined) parts.push(`${steps} steps`);
+    if (iterations !== undefined) parts.push(iterations === 1 ? '1 iteration' : `${iterations} iterations`);
+    if (order !== undefined) parts.push(typeof order === 'string' ? `${order} order` : 'an order by hand');
+    if (this.device) parts.push(this.device === 'cpu' ? 'on the CPU' : 'on WebGPU');
+    const what = parts.length > 0 ? parts.join(', ') : 'the same again';
+    return this.at > 0 ? `${what} from iteration ${this.at + 1}` : what;
+  });
+
+  /** The choices in force in an iteration: the parent's before its own begin. */
+  choicesAt(iteration: number): Choices {
+    return this.parent && iteration < this.at ? this.parent.choicesAt(iteration) : this.choices;
+  }
+
+  /** Where it stands while the player shows another branch: the same place, or the same share of the way. */
+  placeAt(player: Player): Place {
+    const { extent } = this;
+    const shown = player.extent;
+    if (extent.iterations === shown.iterations && extent.frames === shown.frames) return player.place;
+    if (player.moment === player.end) return { iteration: extent.iterations - 1, frame: extent.frames - 1 };
+    const share = timeOf(player.moment, shown) / shown.iterations;
+    return placeOf(momentAt(share * extent.iterations, extent), extent);
+  }
+
+  /** Its moment that is nearest to a place of another branch. */
+  momentNear(place: Place): number {
+    const { iterations, frames } = this.extent;
+    const iteration = Math.min(place.iteration, iterations - 1);
+    return momentOf({ iteration, frame: Math.min(place.frame, frames - 1) }, this.extent);
+  }
+}

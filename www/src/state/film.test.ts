@@ -1,0 +1,131 @@
+import { describe, expect, it } from 'vitest';
+import { FRAME_MS, enlarge, filmFrame, indexed, shots, type FilmColours } from './film';
+import type { CellState, Scene } from './scene';
+
+const COLOURS: FilmColours = {
+  mask: [1, 1, 1],
+  maskLine: [2, 2, 2],
+  transformer: [0, 0, 255],
+  transformerWash: [200, 200, 255],
+  diffusion: [255, 128, 0],
+  newest: [0, 200, 0],
+};
+
+/** Two patches of 2 x 2 pixels side by side, all 90. */
+const GEOMETRY = {
+  image: [2, 4] as [number, number],
+  channels: 1,
+  patch: 2,
+  grid: [1, 2] as [number, number],
+  tokens: 2,
+  tokenDim: 4,
+};
+
+function scene(cells: CellState[]): Scene {
+  const pixels = Uint8ClampedArray.from({ length: 32 }, (_, i) => (i % 4 === 3 ? 255 : 90));
+  return { iteration: 0, frame: 0, frames: 2, tokens: [], known: 0, cells, cfg: 1, timestep: 0, alphaBar: 0, pixels };
+}
+
+describe('shots', () => {
+  it.each([
+    [{ iterations: 16, frames: 51 }, 16],
+    [{ iterations: 16, frames: 51 }, 3],
+    [{ iterations: 49, frames: 251 }, 49],
+    [{ iterations: 1, frames: 3 }, 1],
+  ])('go from the first moment to the last recorded one (%o, %d recorded)', (extent, recorded) => {
+    const film = shots(extent, recorded);
+    const moments = film.map(({ moment }) => moment);
+    expect(moments[0]).toBe(0);
+    expect(moments.at(-1)).toBe(recorded * (extent.frames + 1) - 1);
+    expect(moments).toEqual([...new Set(moments)].sort((a, b) => a - b));
+    expect(film.every(({ ms }) => ms > 0 && ms % 10 === 0)).toBe(true);
+    // Long decodings make no endless film, short ones none that is over before one has looked.
+    const seconds = film.slice(0, -1).reduce((sum, { ms }) => sum + ms, 0) / 1000;
+    expect(seconds).toBeLessThanOrEqual(11.1);
+    expect(film.length).toBeLessThan(150);
+    expect(film.at(-1)!.ms).toBeGreaterThan(FRAME_MS * 10);
+  });
+
+  it('show something of every iteration', () => {
+    const extent = { iterations: 49, frames: 251 };
+    const iterations = new Set(shots(extent, 49).map(({ moment }) => Math.floor(moment / 252)));
+    expect(iterations.size).toBe(49);
+  });
+});
+
+describe('enlarge', () => {
+  it('makes every pixel a square', () => {
+    const pixels = Uint8ClampedArray.of(1, 2, 3, 255, 4, 5, 6, 255);
+    const out = enlarge(pixels, 2, 3);
+    expect(out).toHaveLength(6 * 3 * 4);
+    for (let y = 0; y < 3; y++) {
+      for (let x = 0; x < 6; x++) {
+        const at = (y * 6 + x) * 4;
+        expect([...out.slice(at, at + 4)]).toEqual(x < 3 ? [1, 2, 3, 255] : [4, 5, 6, 255]);
+      }
+    }
+  });
+
+  it('leaves what it is given as it was', () => {
+    const pixels = Uint8ClampedArray.of(9, 9, 9, 255);
+    enlarge(pixels, 1, 2)[0] = 1;
+    expect(pixels[0]).toBe(9);
+  });
+});
+
+describe('filmFrame', () => {
+  const SCALE = 8;
+  const at = (frame: Uint8ClampedArray, x: number, y: number) => [
+    ...frame.slice((y * 32 + x) * 4, (y * 32 + x) * 4 + 3),
+  ];
+
+  it.each<[CellState, readonly number[], readonly number[]]>([
+    ['chosen', COLOURS.transformer, COLOURS.transformerWash],
+    ['active', COLOURS.diffusion, [90, 90, 90]],
+    ['newest', COLOURS.newest, [90, 90, 90]],
+  ])('frames a token that is %s', (state, rim, inside) => {
+    const frame = filmFrame(scene([state, 'masked']), GEOMETRY, SCALE, COLOURS);
+    for (const [x, y] of [
+      [0, 0],
+      [15, 15],
+      [7, 0],
+      [0, 9],
+    ] as const)
+      expect(at(frame, x, y)).toEqual(rim);
+    expect(at(frame, 7, 7)).toEqual(inside);
+  });
+
+  it('hatches masks in two colours and leaves known tokens alone', () => {
+    const frame = filmFrame(scene(['known', 'masked']), GEOMETRY, SCALE, COLOURS);
+    const colours = new Set<string>();
+    for (let y = 0; y < 16; y++) {
+      for (let x = 0; x < 16; x++) expect(at(frame, x, y)).toEqual([90, 90, 90]);
+      for (let x = 16; x < 32; x++) colours.add(String(at(frame, x, y)));
+    }
+    expect([...colours].sort()).toEqual(['1,1,1', '2,2,2']);
+  });
+
+  it('marks nothing on a finished picture', () => {
+    const frame = filmFrame(scene(['known', 'newest']), GEOMETRY, SCALE, COLOURS);
+    expect(new Set(frame)).toEqual(new Set([90, 255]));
+  });
+});
+
+describe('indexed', () => {
+  it('lists the colours and says where each is', () => {
+    const frame = filmFrame(scene(['chosen', 'masked']), GEOMETRY, 4, COLOURS);
+    const found = indexed(frame)!;
+    expect(found.palette.length).toBe(4);
+    const back = Array.from(found.index, (place) => [...found.palette[place]!, 255]).flat();
+    expect(back).toEqual([...frame]);
+  });
+
+  it('gives up above 256 colours', () => {
+    const many = Uint8ClampedArray.from(
+      { length: 257 * 4 },
+      (_, i) => [Math.floor(i / 4) % 256, i > 1020 ? 7 : 1, 0, 255][i % 4]!,
+    );
+    expect(indexed(many.slice(0, 256 * 4))?.palette).toHaveLength(256);
+    expect(indexed(many)).toBeNull();
+  });
+});

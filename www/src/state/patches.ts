@@ -1,0 +1,37 @@
+// The principal axes of real patches, measured over the training images: two axes to draw a token's way on.
+// They come with the weights, where somebody measured them.
+
+export interface Patches {
+  /** Patches measured. */
+  count: number;
+  /** [tokenDim] */
+  mean: readonly number[];
+  /** Two axes of length 1, [tokenDim] each. */
+  axes: readonly [readonly number[], readonly number[]];
+  /** Variance along each. */
+  variance: readonly [number, number];
+  /** Variance in all. */
+  total: number;
+  /** Some real patches on the axes. */
+  sample: readonly (readonly [number, number])[];
+}
+
+const numbers = (value: unknown, length: number): boolean =>
+  Array.isArray(value) && value.length === length && value.every((n) => Number.isFinite(n));
+
+/** The axes, or null where the value is none for tokens of this size. */
+export function readPatches(value: unknown, tokenDim: number): Patches | null {
+  const given = (value ?? {}) as Partial<Record<keyof Patches, unknown>>;
+  const { axes, sample } = given;
+  const good =
+    Number.isFinite(given.count) &&
+    Number.isFinite(given.total) &&
+    numbers(given.mean, tokenDim) &&
+    numbers(given.variance, 2) &&
+    Array.isArray(axes) &&
+    axes.length === 2 &&
+    axes.every((axis) => numbers(axis, tokenDim)) &&
+    Array.isArray(sample) &&
+    sample.every((point) => numbers(point, 2));
+  return good ? (given as Patches) : null;
+}

@@ -1,0 +1,364 @@
+// A recorded decoding as a JSON file (`marscope-trace`, version 1): written and read here and by the command line alike.
+// It holds every diffusion step of every token, so that a page can show it without computing anything.
+
+import type { IterationEvent, Standing } from '../engine/types';
+import type { Choices } from './branch.svelte';
+import { CFG, CFG_SCHEDULES, SEED, STEPS, TEMPERATURE, type Geometry, type Range } from './settings';
+
+export interface TraceModel {
+  name: string;
+  parameters: number;
+}
+
+export interface TraceSource {
+  model: TraceModel;
+  choices: Choices;
+  /** order[rank] = position */
+  order: Uint32Array;
+  /** What the decoding was computed from; null where every token was masked. */
+  start: Standing | null;
+  events: readonly IterationEvent[];
+  geometry: Geometry;
+}
+
+export interface Trace {
+  model: TraceModel;
+  /** With the order position by position. */
+  choices: Choices;
+  order: Uint32Array;
+  start: Standing | null;
+  events: IterationEvent[];
+}
+
+const FORMAT = 'marscope-trace';
+const VERSION = 1;
+
+/** What is wrong with a file, for people. */
+class TraceError extends Error {
+  constructor(problem: string) {
+    super(`This trace cannot be shown: ${problem}.`);
+  }
+}
+
+/** Calls `put` with the pixel (an index into [channels, height, width]) of every number of a token. */
+function eachPixel(
+  position: number,
+  { image, patch, grid, tokenDim }: Geometry,
+  put: (pixel: number, i: number) => void,
+) {
+  const [height, width] = image;
+  const top = Math.floor(position / grid[1]) * patch;
+  const left = (position % grid[1]) * patch;
+  for (let i = 0; i < tokenDim; i++) {
+    const channel = Math.floor(i / (patch * patch));
+    const y = top + (Math.floor(i / patch) % patch);
+    put((channel * height + y) * width + left + (i % patch), i);
+  }
+}
+
+/** [channels, height, width] of tokens [L, tokenDim]; 0 where masked. */
+function imageOf(tokens: Float32Array, masked: Uint8Array, geometry: Geometry): Float32Array {
+  const [height, width] = geometry.image;
+  const image = new Float32Array(geometry.channels * height * width);
+  for (let position = 0; position < geometry.tokens; position++) {
+    if (masked[position]) continue;
+    eachPixel(position, geometry, (pixel, i) => (image[pixel] = tokens[position * geometry.tokenDim + i]!));
+  }
+  return image;
+}
+
+/** [L, tokenDim] of an image, 0 where masked. */
+function tokensOf(image: Float32Array, masked: Uint8Array, geometry: Geometry): Float32Array {
+  const tokens = new Float32Array(geometry.tokens * geometry.tokenDim);
+  for (let position = 0; position < geometry.tokens; position++) {
+    if (masked[position]) continue;
+    eachPixel(position, geometry, (pixel, i) => (tokens[position * geometry.tokenDim + i] = image[pixel]!));
+  }
+  return tokens;
+}
+
+/** 32-bit floats as base64, little-endian, which is the byte order of every machine that runs WebAssembly. */
+function toBase64(values: Float32Array): string {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  // In pieces, for a function takes only so many arguments.
+  const pieces: string[] = [];
+  for (let at = 0; at < bytes.length; at += 0x8000) {
+    pieces.push(String.fromCharCode(...bytes.subarray(at, at + 0x8000)));
+  }
+  return btoa(pieces.join(''));
+}
+
+/** A number of 32 bits with as few digits as tell it from its neighbours. */
+function short(value: number): number {
+  const exact = Math.fround(value);
+  for (let digits = 1; digits < 9; digits++) {
+    const shorter = Number(exact.toPrecision(digits));
+    if (Math.fround(shorter) === exact) return shorter;
+  }
+  return Number(exact.toPrecision(9));
+}
+
+/** The file's text. Only pixel tokens can be written: their images say everything about them. */
+export function writeTrace({ model, choices, order, start, events, geometry }: TraceSource): string {
+  const { label, seed, cfg, cfgSchedule, iterations, steps, temperature } = choices;
+  return JSON.stringify({
+    format: FORMAT,
+    version: VERSION,
+    model: { name: model.name, parameters: model.parameters },
+    settings: { label, seed, cfg, cfgSchedule, iterations, steps, temperature },
+    order: Array.from(order),
+    start: start && {
+      iteration: start.iteration,
+      masked: Array.from(start.masked),
+      tokens: toBase64(start.tokens),
+    },
+    iterations: events.map((event) => ({
+      iteration: event.iteration,
+      tokens: Array.from(event.tokens),
+      maskBefore: Array.from(event.maskBefore),
+      cfg: short(event.cfg),
+      timesteps: Array.from(event.timesteps),
+      alphaBar: Array.from(event.alphaBar, short),
+      trajectory: toBase64(event.trajectory),
+      before: toBase64(tokensOf(event.imageBefore, event.maskBefore, geometry)),
+      ms: { backbone: event.ms.backbone, head: event.ms.head },
+    })),
+  });
+}
+
+/** An object of the file and where it stands, with readers that say what is wrong in it. */
+class Reader {
+  readonly #fields: Record<string, unknown>;
+  readonly #at: string;
+
+  constructor(value: unknown, at: string) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new TraceError(`${at || 'it'} should be an object`);
+    }
+    this.#fields = value as Record<string, unknown>;
+    this.#at = at;
+  }
+
+  get(name: string): unknown {
+    return this.#fields[name];
+  }
+
+  name(field: string): string {
+    return this.#at ? `${this.#at}.${field}` : field;
+  }
+
+  fail(field: string, expected: string): never {
+    throw new TraceError(`${this.name(field)} should be ${expected}`);
+  }
+
+  object(field: string): Reader {
+    return new Reader(this.get(field), this.name(field));
+  }
+
+  text(field: string): string {
+    const value = this.get(field);
+    return typeof value === 'string' ? value : this.fail(field, 'a text');
+  }
+
+  number(field: string, { min, max, step }: Range): number {
+    const value = this.get(field);
+    const fits = typeof value === 'number' && value >= min && value <= max && (step < 1 || Number.isInteger(value));
+    return fits ? value : this.fail(field, `${step < 1 ? 'a number' : 'a whole number'} from ${min} to ${max}`);
+  }
+
+  /** A list of numbers that are all `allowed`, `length` of them where that is known. */
+  numbers(field: string, expected: string, allowed: (value: number) => boolean, length?: number): number[] {
+    const value = this.get(field);
+    const fits =
+      Array.isArray(value) &&
+      (length === undefined || value.length === length) &&
+      value.every((v): v is number => typeof v === 'number' && allowed(v));
+    return fits ? value : this.fail(field, expected);
+  }
+
+  /** `length` finite floats from base64. */
+  floats(field: string, length: number): Float32Array {
+    const expected = `${length} finite 32-bit numbers in base64`;
+    let binary: string;
+    try {
+      binary = atob(this.text(field));
+    } catch (cause) {
+      if (cause instanceof TraceError) throw cause;
+      this.fail(field, expected);
+    }
+    if (binary.length !== length * 4) this.fail(field, expected);
+    const bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+    const values = new Float32Array(bytes.buffer);
+    return values.every(Number.isFinite) ? values : this.fail(field, expected);
+  }
+
+  /** [L], 1 = masked. */
+  mask(field: string, length: number): Uint8Array {
+    return Uint8Array.from(this.numbers(field, `${length} zeros and ones`, (v) => v === 0 || v === 1, length));
+  }
+}
+
+/** The settings, each in the page's own range. */
+function readChoices(file: Reader, { tokens }: Geometry, classes: number): Omit<Choices, 'order'> {
+  const settings = file.object('settings');
+  const cfgSchedule = CFG_SCHEDULES.find((schedule) => schedule === settings.get('cfgSchedule'));
+  return {
+    label: settings.get('label') === null ? null : settings.number('label', { min: 0, max: classes - 1, step: 1 }),
+    seed: settings.number('seed', SEED),
+    cfg: settings.number('cfg', CFG),
+    cfgSchedule: cfgSchedule ?? settings.fail('cfgSchedule', CFG_SCHEDULES.join(' or ')),
+    iterations: settings.number('iterations', { min: 1, max: tokens, step: 1 }),
+    steps: settings.number('steps', STEPS),
+    temperature: settings.number('temperature', TEMPERATURE),
+  };
+}
+
+function readOrder(file: Reader, { tokens }: Geometry): Uint32Array {
+  const expected = `every position from 0 to ${tokens - 1} once`;
+  const order = file.numbers('order', expected, (v) => Number.isInteger(v) && v >= 0 && v < tokens, tokens);
+  if (new Set(order).size !== tokens) file.fail('order', expected);
+  return Uint32Array.from(order);
+}
+
+function readStart(file: Reader, { tokens, tokenDim }: Geometry, iterations: number): Standing | null {
+  if (file.get('start') === null) return null;
+  const start = file.object('start');
+  return {
+    iteration: start.number('iteration', { min: 0, max: iterations - 1, step: 1 }),
+    tokens: start.floats('tokens', tokens * tokenDim),
+    masked: start.mask('masked', tokens),
+  };
+}
+
+/** A picture on its way: what the next iteration of the file has to go on from. */
+interface Known {
+  tokens: Float32Array;
+  masked: Uint8Array;
+}
+
+/**
+ * One iteration. What is `known` before it is null where only the iteration itself can say; `steps` and `order` are null
+ * for what a fork shares with its parent, whose settings are not in the file.
+ */
+function readIteration(
+  entry: Reader,
+  index: number,
+  known: Known | null,
+  steps: number | null,
+  order: Uint32Array | null,
+  geometry: Geometry,
+): IterationEvent {
+  const { tokens: total, tokenDim } = geometry;
+  entry.number('iteration', { min: index, max: index, step: 1 });
+  const maskBefore = entry.mask('maskBefore', total);
+  const before = entry.floats('before', total * tokenDim);
+  const { tokens: left, masked: stillMasked } = known ?? { tokens: before, masked: maskBefore };
+  if (maskBefore.some((bit, position) => bit !== stillMasked[position])) {
+    entry.fail('maskBefore', 'what the iteration before left masked');
+  }
+  if (before.some((v, i) => v !== (maskBefore[Math.floor(i / tokenDim)] ? 0 : left[i]))) {
+    entry.fail('before', 'the tokens as the iteration before left them, and 0 where masked');
+  }
+
+  const masked = 'different positions that were still masked';
+  const tokens = entry.numbers('tokens', masked, (v) => Number.isInteger(v) && maskBefore[v] === 1);
+  if (tokens.length === 0 || new Set(tokens).size !== tokens.length) entry.fail('tokens', masked);
+  if (order) {
+    const next = new Set(order.filter((position) => maskBefore[position] === 1).subarray(0, tokens.length));
+    if (!tokens.every((position) => next.has(position))) entry.fail('tokens', 'the next ones of the order');
+  }
+
+  const whole = (v: number): boolean => Number.isInteger(v) && v >= 0;
+  const frames = steps === null ? undefined : steps + 1;
+  const timesteps = entry.numbers('timesteps', `${frames ?? 'the'} timesteps`, whole, frames);
+  if (timesteps.length < 2) entry.fail('timesteps', 'at least two');
+  const alphaBar = entry.numbers(
+    'alphaBar',
+    `${timesteps.length} numbers from 0 to 1`,
+    (v) => v >= 0 && v <= 1,
+    timesteps.length,
+  );
+  const size = tokens.length * tokenDim;
+  const trajectory = entry.floats('trajectory', timesteps.length * size);
+
+  const after = before.slice();
+  const maskAfter = maskBefore.slice();
+  tokens.forEach((position, slot) => {
+    const from = (timesteps.length - 1) * size + slot * tokenDim;
+    after.set(trajectory.subarray(from, from + tokenDim), position * tokenDim);
+    maskAfter[position] = 0;
+  });
+  const ms = entry.object('ms');
+  const time: Range = { min: 0, max: Number.MAX_VALUE, step: 0 };
+  return {
+    iteration: index,
+    iterations: 0,
+    tokens: Uint32Array.from(tokens),
+    maskBefore,
+    maskAfter,
+    cfg: Math.fround(entry.number('cfg', { ...CFG, step: 0 })),
+    timesteps: Uint32Array.from(timesteps),
+    alphaBar: Float32Array.from(alphaBar),
+    trajectory,
+    imageBefore: imageOf(before, maskBefore, geometry),
+    image: imageOf(after, maskAfter, geometry),
+    ms: { backbone: ms.number('backbone', time), head: ms.number('head', time) },
+  };
+}
+
+/** Reads a file's text for a model of this shape and this many classes. Throws an Error fit for people. */
+export function readTrace(text: string, geometry: Geometry & { classes?: readonly string[] }): Trace {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new TraceError('it is no JSON; choose a file that this page or `marscope sample --trace` wrote');
+  }
+  const file = new Reader(json, '');
+  if (file.get('format') !== FORMAT) {
+    throw new TraceError(
+      `its format is not "${FORMAT}"; choose a file that this page or \`marscope sample --trace\` wrote`,
+    );
+  }
+  if (file.get('version') !== VERSION) {
+    throw new TraceError(
+      `it is of version ${JSON.stringify(file.get('version'))}, and this page reads version ${VERSION}`,
+    );
+  }
+  const model = file.object('model');
+  const settings = readChoices(file, geometry, geometry.classes?.length ?? 1000);
+  const order = readOrder(file, geometry);
+  const start = readStart(file, geometry, settings.iterations);
+
+  const entries: unknown = file.get('iterations');
+  if (!Array.isArray(entries) || entries.length > settings.iterations) {
+    return file.fail('iterations', `a list of at most ${settings.iterations}, as settings.iterations says`);
+  }
+  const first = start?.iteration ?? 0;
+  if (entries.length < first) file.fail('iterations', `complete up to iteration ${first}, where the decoding starts`);
+
+  const events: IterationEvent[] = [];
+  let known: Known | null = start ?? {
+    tokens: new Float32Array(geometry.tokens * geometry.tokenDim),
+    masked: new Uint8Array(geometry.tokens).fill(1),
+  };
+  for (const [index, value] of (entries as unknown[]).entries()) {
+    if (index < first && index === 0) known = null;
+    if (index === first && start) known = start;
+    const own = index >= first;
+    const entry = new Reader(value, `iterations[${index}]`);
+    const event = readIteration(entry, index, known, own ? settings.steps : null, own ? order : null, geometry);
+    events.push(event);
+    known = { tokens: tokensOf(event.image, event.maskAfter, geometry), masked: event.maskAfter };
+  }
+  const complete = known?.masked.every((masked) => masked === 0);
+  const iterations = complete ? events.length : settings.iterations;
+  return {
+    model: { name: model.text('name'), parameters: model.number('parameters', { ...SEED, max: 1e12 }) },
+    choices: { ...settings, order: Array.from(order) },
+    order,
+    start,
+    events: events.map((event) => ({ ...event, iterations })),
+  };
+}

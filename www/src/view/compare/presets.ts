@@ -1,0 +1,87 @@
+// Pairs worth laying side by side: the same class and the same noise, one thing chosen differently.
+
+import type { Branch, Choices } from '../../state/branch.svelte';
+import type { Session } from '../../state/session.svelte';
+import type { Device } from '../../engine/types';
+
+export interface Variant {
+  changes?: Partial<Choices>;
+  device?: Device;
+}
+
+export interface Preset {
+  name: string;
+  /** What to look for. */
+  hint: string;
+  a: Variant;
+  b: Variant;
+}
+
+export const PRESETS: readonly Preset[] = [
+  {
+    name: 'Guidance 1 and 4',
+    hint: 'Without guidance the class is only a hint; with much of it every picture is a textbook one.',
+    a: { changes: { cfg: 1 } },
+    b: { changes: { cfg: 4 } },
+  },
+  {
+    name: 'Temperature 0.6 and 1',
+    hint: 'Less noise in each step of the diffusion: smoother patches, and fewer surprises.',
+    a: { changes: { temperature: 0.6 } },
+    b: { changes: { temperature: 1 } },
+  },
+  {
+    name: 'Diffusion steps 10 and 50',
+    hint: 'How many steps does a token need? Compare the times as well.',
+    a: { changes: { steps: 10 } },
+    b: { changes: { steps: 50 } },
+  },
+  {
+    name: 'Iterations 4 and 16',
+    hint: 'Tokens that are sampled together do not see each other: fewer iterations, more seams.',
+    a: { changes: { iterations: 4 } },
+    b: { changes: { iterations: 16 } },
+  },
+  {
+    name: 'Random and raster order',
+    hint: 'A random order sets landmarks all over the picture first; a raster order knows only what is above.',
+    a: { changes: { order: 'random' } },
+    b: { changes: { order: 'raster' } },
+  },
+];
+
+/** The same picture by both engines. */
+export const DEVICES: Preset = {
+  name: 'CPU and WebGPU',
+  hint: 'Two ways to compute the same numbers: the pictures agree, up to rounding; the times do not.',
+  a: { device: 'cpu' },
+  b: { device: 'webgpu' },
+};
+
+/** Whether a branch is the trunk's picture with this variant, from the start. */
+function matches(session: Session, branch: Branch, { changes = {}, device }: Variant): boolean {
+  if (branch.at > 0 || branch.pins.size > 0 || branch.start) return false;
+  if ((device ?? null) !== branch.device && device !== (branch.device ?? session.device?.device)) return false;
+  const wanted = { ...session.trunk.choices, ...changes };
+  return (Object.keys(wanted) as (keyof Choices)[]).every((key) => branch.choices[key] === wanted[key]);
+}
+
+/** The branch of a variant of the trunk: one that is there already, or a new fork of all of it. */
+export function variantOf(session: Session, variant: Variant): Branch {
+  const there = session.branches.find((branch) => matches(session, branch, variant));
+  return there ?? session.fork({ parent: session.trunk, at: 0, ...variant });
+}
+
+/** Lays both variants side by side, the first one on the picture. */
+export function layOut(session: Session, { a, b }: Preset): void {
+  const first = variantOf(session, a);
+  const second = variantOf(session, b);
+  showFromStart(session, first);
+  session.beside = second;
+}
+
+/** Shows a branch that may just have been forked: without playing, its end is followed as it grows. */
+export function showFromStart(session: Session, branch: Branch): void {
+  session.show(branch);
+  if (!session.player.playing && branch.status !== 'complete') session.player.follow();
+}

@@ -1,0 +1,31 @@
+// A picture from a file, as a sketch: its middle, at the model's size, grey where the model is.
+// The file is read here and goes nowhere.
+
+import { centreCrop, sketchOfImage, type Sketch } from '../../state/pins';
+import type { Geometry } from '../../state/settings';
+
+/** What the file chooser offers. */
+export const PICTURES = 'image/png,image/jpeg,image/webp,image/gif,image/bmp,image/avif,image/svg+xml';
+
+/** Rejects with an Error fit for people. */
+export async function sketchFromFile(file: File, geometry: Geometry): Promise<Sketch> {
+  let picture: ImageBitmap;
+  try {
+    picture = await createImageBitmap(file);
+  } catch {
+    throw new Error(`This browser cannot read "${file.name}" as a picture. Take a PNG or a JPEG file.`);
+  }
+  const [height, width] = geometry.image;
+  const canvas = document.createElement('canvas');
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  if (!context) throw new Error('This browser gives no canvas to fit the picture on. Close other pages and try again.');
+  context.imageSmoothingQuality = 'high';
+  // Where the picture is transparent the background stays.
+  context.fillRect(0, 0, width, height);
+  const crop = centreCrop(picture.width, picture.height, geometry.image);
+  context.drawImage(picture, crop.x, crop.y, crop.width, crop.height, 0, 0, width, height);
+  picture.close();
+  return sketchOfImage(context.getImageData(0, 0, width, height).data, geometry);
+}

@@ -1,0 +1,50 @@
+// A question to the engine and what became of it: asked, still being computed, here, put aside or failed.
+// An answer that comes after the next question was asked is dropped.
+
+/** An answer that takes longer than this gets a word about it, in ms. */
+const SLOW = 500;
+
+export class Answer<T> {
+  /** The last answer. It stays until the next one is here: `T` says what it is about. */
+  value: T | null = $state.raw(null);
+  state: 'none' | 'asking' | 'slow' | 'here' | 'put aside' | 'failed' = $state('none');
+  /** What went wrong, for people. */
+  error = $state('');
+  #turn = 0;
+
+  readonly pending: boolean = $derived(this.state === 'asking' || this.state === 'slow');
+
+  /** Asks, after a pause in which a newer question may take its place. Gives back how to lose interest. */
+  ask(question: () => Promise<T | null>, pause = 0): () => void {
+    const turn = ++this.#turn;
+    const current = (): boolean => turn === this.#turn;
+    this.state = 'asking';
+    const slow = setTimeout(() => (this.state = 'slow'), pause + SLOW);
+    const start = setTimeout(() => {
+      question()
+        .then((value) => {
+          if (!current()) return;
+          if (value !== null) this.value = value;
+          this.state = value === null ? 'put aside' : 'here';
+        })
+        .catch((error: unknown) => {
+          if (!current()) return;
+          this.error = error instanceof Error ? error.message : String(error);
+          this.state = 'failed';
+        })
+        .finally(() => {
+          clearTimeout(slow);
+        });
+    }, pause);
+    return () => {
+      clearTimeout(start);
+      clearTimeout(slow);
+      if (current()) this.#forget();
+    };
+  }
+
+  #forget(): void {
+    this.#turn++;
+    this.state = 'none';
+  }
+}

@@ -1,0 +1,20 @@
+// Chapter: the same z with other noise.
+
+import { stopAt, type Chapter } from '../chapter';
+
+export const again: Chapter = {
+  title: 'What else it could have been',
+  text: 'A z fits many patches; the noise decides which one is drawn. This token was the first of all, drawn when nothing else was known.',
+  target: ['[data-role=section-draws]'],
+  question: 'Open “What else it could have been” and draw 64 more. Do they agree?',
+  enter(session) {
+    const { active, player, view } = session;
+    view.mode = 'token';
+    view.token = active.events[0]?.tokens[0] ?? null;
+    stopAt(session, 0, player.extent.frames - 1);
+  },
+  // The draws belong to the panel that shows them; the page's state does not hold them.
+  answered: () => document.querySelector('[data-role=draws]') !== null,
+  insight: () =>
+    'One z, 64 different noises. Where the draws agree, z had settled the patch; where they differ, it left it open. Compare a patch of the background with one on an edge.',
+};

@@ -1,0 +1,21 @@
+// Chapter: given patches, and the rest decoded around them.
+
+import { PICTURE, seen, stopAt, type Chapter } from '../chapter';
+
+export const edit: Chapter = {
+  title: 'Your turn',
+  text: 'Since any order works, any tokens may be known from the start. Give some patches, kept from the picture or painted, and the rest is decoded around them. It takes no extra training.',
+  target: [PICTURE],
+  question: 'Paint, give or mask patches as you like, then decode the rest.',
+  enter(session) {
+    session.show(session.trunk);
+    session.view.token = null;
+    session.view.mode = 'edit';
+    // Half a picture: something is given, and something is left to decode.
+    const { iterations, frames } = session.player.extent;
+    stopAt(session, Math.ceil(iterations / 2) - 1, frames - 1);
+  },
+  answered: (session) => session.active.pins.size > 0 && seen(session),
+  insight: () =>
+    'What you gave has not changed by a single number: the transformer read it like any other known token. Share the picture, or read on below.',
+};
