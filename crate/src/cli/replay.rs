@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long)]
     out: Option<PathBuf>,
     /// The largest difference between two tokens' numbers (black to white is 2) that passes for the same [half a step of
-    /// a byte by default: at the noisiest step rounding is multiplied by 1/sqrt(alpha_bar), some 20,000]
+    /// a byte by default: at the noisiest step rounding is multiplied by `1/sqrt(alpha_bar)`, some 20,000]
     #[arg(long, default_value_t = 4e-3)]
     tolerance: f32,
     /// Where to compute
