@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import type { Plugin } from 'vite';
 
 const MODEL_FILES = ['config.json', 'model.safetensors'];
-/** Principal axes of real patches, for the cloud; a model may come without. */
-const OPTIONAL_FILES = ['patches.json'];
+/** Principal axes of real patches, and quality over iterations; a model may come without. */
+const OPTIONAL_FILES = ['patches.json', 'iterations.json'];
 
 /** A model's files that are there. */
 function filesOf(folder: string, name: string): string[] {
