@@ -77,6 +77,13 @@ export function ranksOf(order: Uint32Array): Uint32Array {
   return ranks;
 }
 
+/** order[rank] = position, from the rank of each position. */
+export function orderOf(ranks: Uint32Array): number[] {
+  const order = new Array<number>(ranks.length);
+  ranks.forEach((rank, position) => (order[rank] = position));
+  return order;
+}
+
 /** The iteration (index into events) that samples a position, and the token's slot in it; null where not recorded. */
 export function findToken(
   events: readonly IterationEvent[],

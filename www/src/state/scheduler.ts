@@ -4,7 +4,7 @@
 import type { EngineClient } from '../engine/client';
 import type { DecodeSettings, IterationEvent, Standing } from '../engine/types';
 import type { Branch } from './branch.svelte';
-import { ranksOf } from './scene';
+import { orderOf, ranksOf } from './scene';
 import { decodeSettings, type Geometry } from './settings';
 import { after, pinned } from './standing';
 
@@ -146,8 +146,7 @@ export class Scheduler {
     if (!last) {
       return { settings, start: branch.pins.size > 0 ? pinned(branch.pins, geometry) : branch.start };
     }
-    const order: number[] = [];
-    branch.parent!.ranks?.forEach((rank, position) => (order[rank] = position));
+    const order = orderOf(branch.parent!.ranks ?? new Uint32Array());
     return { settings: { ...settings, order }, start: after(last, geometry) };
   }
 }

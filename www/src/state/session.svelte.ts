@@ -9,7 +9,7 @@ import { MOST_BRANCHES, embedded, formatSights, parseSights, type Sights } from 
 import { Branch, type Choices, type ForkSpec } from './branch.svelte';
 import { readPatches, type Patches } from './patches';
 import { Player } from './player.svelte';
-import { findToken, ranksOf } from './scene';
+import { findToken, orderOf, ranksOf } from './scene';
 import { Scheduler } from './scheduler';
 import { CHOICES, FASHION, defaultSettings, formatSettings, parseSettings } from './settings';
 import type { Geometry, ModelFacts, PageSettings, Problem } from './settings';
@@ -322,7 +322,7 @@ export class Session {
     return writeTrace({
       model: { name, parameters },
       choices: branch.choices,
-      order: orderOf(branch),
+      order: Uint32Array.from(orderOf(branch.ranks ?? new Uint32Array())),
       start: forked && first ? before(first, this.facts) : branch.start,
       events: branch.events,
       geometry: this.facts,
@@ -577,10 +577,3 @@ export type Fork = { parent?: Branch } & Pick<ForkSpec, 'at'> &
   Partial<Pick<ForkSpec, 'changes' | 'pins'>> & {
     device?: Device;
   };
-
-/** order[rank] = position. */
-function orderOf(branch: Branch): Uint32Array {
-  const order = new Uint32Array(branch.ranks?.length ?? 0);
-  branch.ranks?.forEach((rank, position) => (order[rank] = position));
-  return order;
-}

@@ -26,14 +26,6 @@ export function tokensOf(image: Float32Array, geometry: Geometry): Float32Array 
   return tokens;
 }
 
-/** Tokens [L, tokenDim] to [channels, height, width]. */
-export function imageOf(tokens: Float32Array, geometry: Geometry): Float32Array {
-  const image = new Float32Array(tokens.length);
-  let i = 0;
-  for (const pixel of pixelsOf(geometry)) image[pixel] = tokens[i++]!;
-  return image;
-}
-
 /** No patch is given. */
 export const NO_PINS: Pins = new Map();
 

@@ -33,3 +33,17 @@ export function shortcut(event: KeyboardEvent): Shortcut | null {
     }
   }
 }
+
+/** Where a key leads from a cell of a grid that one walks; the cell itself at the edge, undefined for other keys. */
+export function walk(key: string, at: number, rows: number, columns: number): number | undefined {
+  const row = Math.floor(at / columns);
+  const column = at % columns;
+  return {
+    ArrowLeft: column > 0 ? at - 1 : at,
+    ArrowRight: column < columns - 1 ? at + 1 : at,
+    ArrowUp: row > 0 ? at - columns : at,
+    ArrowDown: row < rows - 1 ? at + columns : at,
+    Home: row * columns,
+    End: row * columns + columns - 1,
+  }[key];
+}

@@ -27,10 +27,3 @@ export function drawOrder(
     context.fillRect(Math.round(x), Math.round(y), Math.ceil(across), Math.ceil(down));
   });
 }
-
-/** order[rank] = position, from ranks[position]. */
-export function orderOf(ranks: Uint32Array): number[] {
-  const order = new Array<number>(ranks.length);
-  ranks.forEach((rank, position) => (order[rank] = position));
-  return order;
-}
