@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The class of an image; `None` is the unconditional branch (the learned fake latent).
+pub type Label = Option<usize>;
+
 /// The network's shape, under the names of the official constructor's arguments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MarConfig {

@@ -7,7 +7,8 @@ use burn::tensor::Device;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Weights};
 use crate::config::{ConfigError, MarConfig, TokenizerKind, WeightsConfig};
-use crate::model::{Label, Mar};
+use crate::config::Label;
+use crate::model::Mar;
 use crate::sampler::{CfgSchedule, Decoding, ImagePlan, Moment, Order, SampleError, SeededNoise, Settings, Standing};
 use crate::tokenizer::{PixelTokenizer, Tokenizer};
 

@@ -29,9 +29,13 @@
 pub mod checkpoint;
 pub mod config;
 pub mod diffusion;
+#[cfg(feature = "burn")]
 pub mod engine;
+pub mod fast;
+#[cfg(feature = "burn")]
 pub mod model;
 pub mod random;
+#[cfg(feature = "burn")]
 pub mod sampler;
 pub mod tokenizer;
 

@@ -13,7 +13,8 @@ use marscope::checkpoint::read_safetensors;
 use marscope::config::MarConfig;
 use marscope::diffusion::Schedule;
 use marscope::diffusion::loss::diffusion_loss;
-use marscope::model::{Label, Mar};
+use marscope::config::Label;
+use marscope::model::Mar;
 use marscope::sampler::{CfgSchedule, Decoding, ImagePlan, Noise, Settings};
 use marscope::tokenizer::{PixelTokenizer, Tokenizer};
 

@@ -14,7 +14,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 pub use self::head::Head;
 pub use self::params::{Init, Names, ParamName, Params, from_official, to_official};
 use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor};
-use crate::config::MarConfig;
+use crate::config::{Label, MarConfig};
 
 /// The whole network.
 #[derive(Module, Debug)]
@@ -47,9 +47,6 @@ pub struct Attention {
     /// Over the buffer and all L positions.
     pub decoder: Vec<Tensor<4>>,
 }
-
-/// The class of an image; `None` is the unconditional branch (the learned fake latent).
-pub type Label = Option<usize>;
 
 impl Mar {
     /// The network with the parameters of `checkpoint`.

@@ -25,7 +25,8 @@ pub use standing::Standing;
 
 use crate::config::MarConfig;
 use crate::diffusion::{Reverse, ReverseSettings, Schedule};
-use crate::model::{Label, Mar};
+use crate::config::Label;
+use crate::model::Mar;
 
 /// What an image is decoded under; the same for every image of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use burn::tensor::Tensor;
 use super::noise::{self, SeededNoise};
 use super::{CFG, SampleError, Standing, TEMPERATURE, check_label, in_range, is_guided, read};
 use crate::diffusion::{Reverse, ReverseSettings, Schedule};
-use crate::model::{Label, Mar, indices};
+use crate::config::Label;
+use crate::model::{Mar, indices};
 
 /// Rows that go through the head together: enough to keep it busy, few enough to stop between steps soon.
 const ROWS: usize = 128;

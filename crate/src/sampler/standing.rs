@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 
 use super::SampleError;
 use crate::config::MarConfig;
-use crate::model::{Label, Mar, indices};
+use crate::config::Label;
+use crate::model::{Mar, indices};
 
 /// What is known of some images before an iteration.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,11 @@
 //! Tokenizers: an image to a grid of continuous tokens and back.
 //! Section 3.1 of the paper; anything that gives vectors will do, pixel patches included.
 
+#[cfg(feature = "burn")]
 mod kl;
 mod pixel;
 
+#[cfg(feature = "burn")]
 pub use self::kl::{Kl, KlConfig, KlError, Posterior};
 pub use self::pixel::PixelTokenizer;
 

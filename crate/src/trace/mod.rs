@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::replay::{Replay, ReplayError, replay};
 use crate::engine::Engine;
-use crate::model::Label;
+use crate::config::Label;
 use crate::sampler::{CfgSchedule, Decoding, Iteration, Settings, Standing};
 
 /// What `format` says in every trace.

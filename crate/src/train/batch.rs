@@ -7,7 +7,8 @@ use super::Recipe;
 use crate::data::ImageSet;
 use crate::diffusion::Schedule;
 use crate::diffusion::loss::diffusion_loss;
-use crate::model::{Label, Mar, indices};
+use crate::config::Label;
+use crate::model::{Mar, indices};
 use crate::random::{Philox, Stream};
 use crate::tokenizer::{Tokenizer, from_byte};
 

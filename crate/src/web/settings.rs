@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
 use super::object::message_of;
-use crate::model::Label;
+use crate::config::Label;
 use crate::sampler::{self, CfgSchedule, Order, Settings};
 
 /// `value` as a `T`; `what` names it in the error.

@@ -1,0 +1,93 @@
+//! A solver of the reverse process as a table: what one step makes of x, the predicted clean token and fresh noise.
+//! Section 3.2 of the paper ("Sampler") for the official one; every solver is linear in these, so one loop runs them all.
+
+use super::schedule::Schedule;
+
+/// The numbers of one step. With epsilon and v from the head:
+/// `clean = clip(x * clean_x - epsilon * clean_epsilon)`,
+/// `x' = clean * to_clean + x * to_x + previous_clean * to_previous + deviation * noise * temperature`,
+/// `deviation = add_noise * exp((least + (v + 1) * half_range) / 2)`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Step {
+    /// Weight of x in the predicted clean token.
+    pub clean_x: f32,
+    /// Weight of the predicted noise in it, taken off.
+    pub clean_epsilon: f32,
+    /// Weight of the predicted clean token in the next x.
+    pub to_clean: f32,
+    /// Weight of x in it.
+    pub to_x: f32,
+    /// Weight of the clean token that the step before predicted.
+    pub to_previous: f32,
+    /// The least log-variance of the noise.
+    pub least: f32,
+    /// Half of the range of log-variances above it.
+    pub half_range: f32,
+    /// 1 where the step adds noise, 0 where it does not.
+    pub add_noise: f32,
+}
+
+/// The steps of a process, the noisiest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steps {
+    /// The timestep of the 1,000 that each step starts from.
+    pub timesteps: Vec<usize>,
+    /// The share of the signal's variance there.
+    pub alpha_bar: Vec<f64>,
+    /// What each does.
+    pub table: Vec<Step>,
+}
+
+impl Steps {
+    /// The official sampler: ancestral DDPM with learned variance.
+    pub fn ddpm(schedule: &Schedule) -> Self {
+        Self::of(schedule, |step| {
+            let (least, most) = (schedule.posterior_log_variance[step], schedule.betas[step].ln());
+            Step {
+                to_clean: schedule.posterior_mean_x0[step] as f32,
+                to_x: schedule.posterior_mean_xt[step] as f32,
+                least: least as f32,
+                half_range: (0.5 * (most - least)) as f32,
+                add_noise: if step > 0 { 1.0 } else { 0.0 },
+                ..clean(schedule.alpha_bar[step])
+            }
+        })
+    }
+
+    fn of(schedule: &Schedule, step: impl FnMut(usize) -> Step) -> Self {
+        Self {
+            timesteps: schedule.timesteps.iter().rev().copied().collect(),
+            alpha_bar: schedule.alpha_bar.iter().rev().copied().collect(),
+            table: (0..schedule.len()).rev().map(step).collect(),
+        }
+    }
+
+    /// Number of steps.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Never: a process has at least two steps.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Timestep and alpha-bar of x when `taken` steps are taken: those of the step that comes next; a finished token is
+    /// at timestep 0, all signal.
+    pub fn after(&self, taken: usize) -> (usize, f64) {
+        match self.timesteps.get(taken) {
+            Some(&timestep) => (timestep, self.alpha_bar[taken]),
+            None => (0, 1.0),
+        }
+    }
+}
+
+/// A step that predicts the clean token and does nothing with it.
+fn clean(alpha_bar: f64) -> Step {
+    Step {
+        clean_x: (1.0 / alpha_bar).sqrt() as f32,
+        clean_epsilon: (1.0 / alpha_bar - 1.0).sqrt() as f32,
+        ..bytemuck::Zeroable::zeroed()
+    }
+}

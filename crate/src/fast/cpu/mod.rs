@@ -1,0 +1,2 @@
+//! The fast engine on the CPU.
+//! To come.

@@ -1,0 +1,15 @@
+//! The network as the fast engines run it: the same layers as [`crate::model`], with every buffer and kernel laid out ahead.
+//! Sections 3.2 and 3.3 of the paper; held against plain Burn and the official numbers by the tests.
+
+pub mod backbone;
+pub mod cpu;
+#[cfg(feature = "webgpu")]
+pub mod gpu;
+mod plan;
+mod time;
+mod weights;
+
+pub use backbone::{Kernels, List, Rows, Slot, Then, Transformer};
+pub use plan::{Place, Plan, Seen};
+pub use time::TimeEmbedding;
+pub use weights::{Backbone, Block, Head, Load, Network, ResBlock};
