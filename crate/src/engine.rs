@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Device;
-
 use crate::checkpoint::{Checkpoint, CheckpointError, Weights};
-use crate::config::{ConfigError, MarConfig, TokenizerKind, WeightsConfig};
-use crate::config::Label;
-use crate::model::Mar;
+use crate::config::{ConfigError, Label, MarConfig, TokenizerKind, WeightsConfig};
+use crate::diffusion::Solver;
+use crate::network::{Device, Network};
 use crate::sampler::{CfgSchedule, Decoding, ImagePlan, Moment, Order, SampleError, SeededNoise, Settings, Standing};
 use crate::tokenizer::{PixelTokenizer, Tokenizer};
 
@@ -17,7 +15,7 @@ pub struct Engine {
     /// What the folder says of itself.
     pub config: WeightsConfig,
     /// The network.
-    pub model: Arc<Mar>,
+    pub network: Network,
     /// Between tokens and images.
     pub tokenizer: Box<dyn Tokenizer>,
 }
@@ -41,13 +39,13 @@ impl Engine {
     /// Says which of the two is wrong, where, and what to do.
     pub fn load(config: &str, weights: &[u8], device: &Device) -> Result<Self, LoadError> {
         let config = WeightsConfig::parse(config)?;
-        let model = Arc::new(Mar::load(&config.model, &Checkpoint::read(weights, Weights::Ema)?, device)?);
-        Ok(Self::new(config, model))
+        let network = Network::load(&config.model, &Checkpoint::read(weights, Weights::Ema)?, device)?;
+        Ok(Self::new(config, network))
     }
 
     /// A network that is at hand already.
-    pub fn new(config: WeightsConfig, model: Arc<Mar>) -> Self {
-        Self { tokenizer: Self::tokenizer(&config), config, model }
+    pub fn new(config: WeightsConfig, network: Network) -> Self {
+        Self { tokenizer: Self::tokenizer(&config), config, network }
     }
 
     /// The tokenizer that `config` asks for.
@@ -60,7 +58,7 @@ impl Engine {
 
     /// Numbers in the network.
     pub fn parameters(&self) -> usize {
-        burn::module::Module::num_params(&*self.model)
+        self.network.parameters()
     }
 
     /// The settings that show these weights at their best, with no trajectory kept.
@@ -69,7 +67,10 @@ impl Engine {
         Settings {
             iterations: defaults.iterations,
             steps: defaults.steps.to_string(),
+            late_steps: None,
+            solver: Solver::default(),
             cfg: defaults.cfg,
+            cfg_every: 1,
             cfg_schedule: CfgSchedule::default(),
             temperature: defaults.temperature,
             clip: self.config.clip_denoised,
@@ -92,7 +93,7 @@ impl Engine {
         let plans =
             images.iter().map(|&(label, seed)| ImagePlan { label, order: order.positions(grid, seed) }).collect();
         let noise = Arc::new(SeededNoise::new(images.iter().map(|&(_, seed)| seed)));
-        Decoding::new(self.model.clone(), settings, plans, noise, start)
+        Decoding::new(self.network.clone(), settings, plans, noise, start)
     }
 
     /// The moment at which one image of `label` stands as `standing` says, to ask questions about.
@@ -100,7 +101,7 @@ impl Engine {
     /// # Errors
     /// As [`Moment::new`].
     pub fn moment(&self, label: Label, standing: Standing) -> Result<Moment, SampleError> {
-        Moment::new(self.model.clone(), label, standing)
+        Moment::new(self.network.clone(), label, standing)
     }
 
     /// The images that a decoding stands at, one after the other, each `[channels, height, width]` in `[-1, 1]`.

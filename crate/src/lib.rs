@@ -7,13 +7,12 @@
 //! or `train`. Arrows point that way only: the model knows nothing of the page, the command line or the trainer.
 //!
 //! ```
-//! use burn::tensor::Device;
-//! use marscope::{engine::Engine, sampler::OrderKind};
+//! use marscope::{engine::Engine, network::Device, sampler::OrderKind};
 //!
 //! let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/fashion");
 //! let config = std::fs::read_to_string(folder.join("config.json"))?;
 //! let weights = std::fs::read(folder.join("model.safetensors"))?;
-//! let engine = Engine::load(&config, &weights, &Device::flex())?;
+//! let engine = Engine::load(&config, &weights, &Device::Cpu)?;
 //!
 //! // An ankle boot, from seed 7, in 4 iterations of 10 diffusion steps.
 //! let mut settings = engine.settings();
@@ -29,13 +28,12 @@
 pub mod checkpoint;
 pub mod config;
 pub mod diffusion;
-#[cfg(feature = "burn")]
 pub mod engine;
 pub mod fast;
 #[cfg(feature = "burn")]
 pub mod model;
+pub mod network;
 pub mod random;
-#[cfg(feature = "burn")]
 pub mod sampler;
 pub mod tokenizer;
 

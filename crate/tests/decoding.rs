@@ -5,9 +5,10 @@ mod common;
 
 use std::sync::Arc;
 
-use burn::tensor::Device;
-use common::small::{advance, engine, finish, settings};
-use common::{device, on_gpu};
+use common::small::{advance, engine, finish, reference, settings};
+use common::{burn_device, device, on_gpu, relative_error, tolerance};
+use marscope::diffusion::Solver;
+use marscope::network::Device;
 use marscope::sampler::{Decoding, Order, OrderKind, SampleError, Settings, Standing};
 use marscope::tokenizer::to_byte;
 use proptest::prelude::*;
@@ -18,7 +19,7 @@ fn same_picture_on_every_device() {
         let engine = engine(device);
         finish(engine.decode(&[(Some(1), 7), (None, 8)], OrderKind::Random, settings(4, 6), None).unwrap())
     };
-    let (here, reference) = (draw(&device()), draw(&Device::flex()));
+    let (here, reference) = (draw(&device()), draw(&Device::Burn(burn_device())));
     let most = here.iter().zip(&reference).map(|(&a, &b)| to_byte(a).abs_diff(to_byte(b))).max().unwrap();
     assert!(most <= 2, "a pixel differs by {most} of 255");
     let spread = reference.iter().copied().fold(0.0f32, |most, v| most.max(v.abs()));
@@ -134,7 +135,7 @@ fn images_with_equally_many_masked_go_on_together() {
 
 #[test]
 fn starts_that_do_not_fit_are_refused() {
-    let engine = engine(&Device::flex());
+    let engine = engine(&Device::Cpu);
     let try_with = |change: &dyn Fn(&mut Standing)| {
         let mut start = Standing { iteration: 1, tokens: vec![0.5; 16 * 9], masked: vec![false; 16] };
         start.masked[7] = true;
@@ -163,7 +164,7 @@ fn an_image_does_not_depend_on_its_company() {
 
 #[test]
 fn settings_out_of_range_are_named() {
-    let engine = engine(&Device::flex());
+    let engine = engine(&Device::Cpu);
     let try_with = |change: &dyn Fn(&mut Settings), label| {
         let mut settings = settings(4, 4);
         change(&mut settings);
@@ -173,12 +174,16 @@ fn settings_out_of_range_are_named() {
     assert!(try_with(&|s| s.iterations = 0, None).contains("give 1 to 16"));
     assert!(try_with(&|s| s.iterations = 17, None).contains("give 1 to 16"));
     assert!(try_with(&|s| s.steps = "1".into(), None).contains("at least 2"));
+    assert!(try_with(&|s| s.late_steps = Some(1), None).contains("at least 2"));
+    assert!(try_with(&|s| s.cfg_every = 0, None).contains("give 1 to 16"));
+    let list = |s: &mut Settings| (s.late_steps, s.steps) = (Some(4), "ddim10".into());
+    assert!(try_with(&list, None).contains("must be a number such as 50"));
     assert!(try_with(&|s| s.cfg = f32::NAN, None).contains("cfg is NaN"));
     assert!(try_with(&|s| s.temperature = -1.0, None).contains("temperature is -1"));
     let mut plan = engine.decode(&[(None, 0)], OrderKind::Raster, settings(4, 4), None).unwrap().images().to_vec();
     plan[0].order[0] = 1;
     let noise = Arc::new(marscope::sampler::SeededNoise::new([0]));
-    let error = Decoding::new(engine.model.clone(), settings(4, 4), plan, noise, None).err();
+    let error = Decoding::new(engine.network.clone(), settings(4, 4), plan, noise, None).err();
     assert!(matches!(error, Some(SampleError::Order { tokens: 16 })));
 }
 
@@ -206,8 +211,8 @@ proptest! {
             expected.sort_unstable();
             let tokens: Vec<usize> = event.rows.iter().map(|&(_, token)| token).collect();
             prop_assert_eq!(&tokens, &expected);
-            prop_assert_eq!(event.trajectory.len(), event.steps.len() * tokens.len() * dim);
-            prop_assert_eq!(*event.steps.last().unwrap(), 3);
+            prop_assert_eq!(event.trajectory.len(), event.taken.len() * tokens.len() * dim);
+            prop_assert_eq!(*event.taken.last().unwrap(), 3);
             known.extend(tokens);
             let still = decoding.masked().iter().filter(|&&masked| masked).count();
             prop_assert_eq!(still, event.mask_length);
@@ -251,4 +256,80 @@ proptest! {
         prop_assert!(next <= iterations);
         prop_assert!(decoding.masked().iter().all(|&masked| !masked));
     }
+}
+
+#[test]
+fn later_iterations_take_fewer_steps() {
+    let engine = engine(&device());
+    let asked = Settings { late_steps: Some(3), ..settings(5, 11) };
+    let mut decoding = engine.decode(&[(Some(1), 4)], OrderKind::Random, asked, None).unwrap();
+    let budget: Vec<usize> = decoding.budget().collect();
+    assert_eq!(budget, [11, 9, 7, 5, 3]);
+    for steps in budget {
+        assert_eq!(decoding.next_steps(), Some(steps));
+        let event = advance(&mut decoding).unwrap();
+        assert_eq!(*event.taken.last().unwrap(), steps);
+        assert_eq!(event.trajectory.len(), (steps + 1) * event.rows.len() * 9);
+    }
+    assert_eq!(decoding.next_steps(), None);
+}
+
+#[test]
+fn without_noise_temperature_does_nothing() {
+    let engine = engine(&device());
+    let draw = |solver, temperature| {
+        let asked = Settings { solver, temperature, ..settings(3, 6) };
+        finish(engine.decode(&[(Some(1), 4)], OrderKind::Random, asked, None).unwrap())
+    };
+    for solver in [Solver::Ddim, Solver::Dpm] {
+        assert_eq!(draw(solver, 1.0), draw(solver, 0.3));
+    }
+    assert_ne!(draw(Solver::Ddpm, 1.0), draw(Solver::Ddpm, 0.3));
+    assert_ne!(draw(Solver::Ddim, 1.0), draw(Solver::Dpm, 1.0));
+}
+
+#[test]
+fn what_guidance_adds_is_used_again() {
+    let (engine, model) = (engine(&device()), reference());
+    let decode = |cfg_every| {
+        let asked = Settings { cfg_every, ..settings(5, 4) };
+        engine.decode(&[(Some(1), 4), (Some(0), 5)], OrderKind::Random, asked, None).unwrap().keeping_z()
+    };
+    let (mut sparse, mut each) = (decode(2), decode(1));
+    let width = engine.config.model.decoder_embed_dim;
+    let close = |a: &[f32], b: &[f32]| {
+        let expected: Vec<f64> = b.iter().map(|&value| f64::from(value)).collect();
+        relative_error(a, &expected) < tolerance(1e-5)
+    };
+    // z of every token of both images under `labels`, in plain Burn.
+    let all = |standing: &Standing, labels: &[Option<usize>]| -> Vec<f32> {
+        let z = model.forward(&standing.tokens, &standing.masked, labels).z;
+        z.into_data().convert::<f32>().try_into_vec().unwrap()
+    };
+    let at = |z: &[f32], &(image, token): &(usize, usize)| z[(image * 16 + token) * width..][..width].to_vec();
+
+    let start = sparse.standing().clone();
+    let (first, exact) = (advance(&mut sparse).unwrap(), advance(&mut each).unwrap());
+    assert!(close(first.z.as_ref().unwrap(), exact.z.as_ref().unwrap()), "the first iteration runs both branches");
+
+    let next = sparse.standing().clone();
+    let second = advance(&mut sparse).unwrap();
+    let z = second.z.as_ref().unwrap();
+    let (with, without) = z.split_at(second.rows.len() * width);
+    let (labels, none) = ([Some(1), Some(0)], [None, None]);
+    let (before, before_none, now) = (all(&start, &labels), all(&start, &none), all(&next, &labels));
+    for (row, place) in second.rows.iter().enumerate() {
+        assert!(close(&with[row * width..][..width], &at(&now, place)), "the conditional branch runs each time");
+        let old = at(&before, place).into_iter().zip(at(&before_none, place));
+        let expected: Vec<f32> =
+            at(&now, place).iter().zip(old).map(|(z, (with, without))| z - (with - without)).collect();
+        assert!(close(&without[row * width..][..width], &expected), "the unconditional one is made up");
+    }
+
+    let next = sparse.standing().clone();
+    let third = advance(&mut sparse).unwrap();
+    let without = &third.z.as_ref().unwrap()[third.rows.len() * width..];
+    let fresh = all(&next, &none);
+    let expected: Vec<f32> = third.rows.iter().flat_map(|place| at(&fresh, place)).collect();
+    assert!(close(without, &expected), "every second iteration runs it again");
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
-use common::{Expected, assert_close, device, parity_dirs, read, tolerance};
+use common::{Expected, assert_close, burn_device, parity_dirs, read, tolerance};
 use marscope::checkpoint::{Checkpoint, HostTensor, read_safetensors};
 use marscope::tokenizer::{Kl, KlConfig, KlError};
 
@@ -19,7 +19,7 @@ fn parameters(dir: &Path) -> Checkpoint {
 
 fn upload(tensor: &Expected) -> Tensor<4> {
     let shape: [usize; 4] = tensor.shape.clone().try_into().expect("four dimensions");
-    Tensor::from_data(TensorData::new(tensor.f32(), shape), &device())
+    Tensor::from_data(TensorData::new(tensor.f32(), shape), &burn_device())
 }
 
 fn download(tensor: Tensor<4>) -> Vec<f32> {
@@ -35,7 +35,7 @@ fn first() -> (KlConfig, Checkpoint) {
 #[test]
 fn encodes_and_decodes_as_the_official_implementation() {
     for dir in parity_dirs("kl-") {
-        let kl = Kl::load(&config(&dir), &parameters(&dir), &device()).unwrap();
+        let kl = Kl::load(&config(&dir), &parameters(&dir), &burn_device()).unwrap();
         let recorded = read(&dir.join("forward.safetensors"));
         let expected = |name: &str| &recorded[name];
         let check = |name: &str, found: Tensor<4>| {
@@ -59,9 +59,9 @@ fn log_variance_stays_within_its_bounds() {
     let bias = &mut checkpoint.tensors.get_mut("quant_conv.bias").unwrap().data;
     bias[latent..].fill(1e4);
     bias[latent] = -1e4;
-    let kl = Kl::load(&config, &checkpoint, &device()).unwrap();
+    let kl = Kl::load(&config, &checkpoint, &burn_device()).unwrap();
     let side = config.resolution;
-    let posterior = kl.encode(Tensor::zeros([1, 3, side, side], &device()));
+    let posterior = kl.encode(Tensor::zeros([1, 3, side, side], &burn_device()));
     let logvar = download(posterior.logvar);
     let (low, high) = logvar.split_at(logvar.len() / latent);
     assert_eq!(low, vec![-30.0; low.len()]);
@@ -73,22 +73,22 @@ fn a_discriminator_in_the_file_is_named_and_can_be_dropped() {
     let (config, mut checkpoint) = first();
     let extra = HostTensor { shape: vec![1], data: vec![0.0] };
     checkpoint.tensors.insert("loss.logvar".to_owned(), extra);
-    let error = Kl::load(&config, &checkpoint, &device()).unwrap_err().to_string();
+    let error = Kl::load(&config, &checkpoint, &burn_device()).unwrap_err().to_string();
     assert!(error.contains("'loss.logvar'"), "{error}");
-    Kl::load(&config, &checkpoint.without_prefix("loss."), &device()).unwrap();
+    Kl::load(&config, &checkpoint.without_prefix("loss."), &burn_device()).unwrap();
 }
 
 #[test]
 fn what_does_not_fit_is_an_error_that_names_it() {
     let (config, mut checkpoint) = first();
     let odd = KlConfig { ch: 33, ..config.clone() };
-    assert!(matches!(Kl::load(&odd, &checkpoint, &device()), Err(KlError::Config(_))));
+    assert!(matches!(Kl::load(&odd, &checkpoint, &burn_device()), Err(KlError::Config(_))));
 
     let deeper = KlConfig { num_res_blocks: config.num_res_blocks + 1, ..config.clone() };
-    let error = Kl::load(&deeper, &checkpoint, &device()).unwrap_err().to_string();
+    let error = Kl::load(&deeper, &checkpoint, &burn_device()).unwrap_err().to_string();
     assert!(error.contains(&format!("encoder.down.0.block.{}", config.num_res_blocks)), "{error}");
 
     checkpoint.tensors.remove("decoder.mid.attn_1.k.bias");
-    let error = Kl::load(&config, &checkpoint, &device()).unwrap_err().to_string();
+    let error = Kl::load(&config, &checkpoint, &burn_device()).unwrap_err().to_string();
     assert!(error.contains("'decoder.mid.attn_1.k.bias'"), "{error}");
 }

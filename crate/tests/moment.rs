@@ -4,10 +4,12 @@
 mod common;
 
 use burn::tensor::{Tensor, TensorData};
-use common::small::{advance, engine, settings};
+use common::small::{advance, engine, reference, settings, weights};
 use common::{device, relative_error, tolerance};
 use marscope::checkpoint::{Checkpoint, HostTensor};
+use marscope::diffusion::Solver;
 use marscope::engine::Engine;
+use marscope::model::Mar;
 use marscope::random::Philox;
 use marscope::sampler::moment::HostAttention;
 use marscope::sampler::{HeadSettings, Iteration, Moment, Order, OrderKind, SampleError, Settings, Standing};
@@ -18,14 +20,15 @@ const SEED: u64 = 40;
 
 /// The moment before the third of 5 iterations of 8 steps, and what that iteration did.
 fn third(engine: &Engine) -> (Standing, Iteration) {
-    let mut decoding = engine.decode(&[(LABEL, SEED)], OrderKind::Random, settings(5, 8), None).unwrap();
+    let decoding = engine.decode(&[(LABEL, SEED)], OrderKind::Random, settings(5, 8), None).unwrap();
+    let mut decoding = decoding.keeping_z();
     advance(&mut decoding);
     advance(&mut decoding);
     (decoding.standing().clone(), advance(&mut decoding).unwrap())
 }
 
 fn head(cfg: f32) -> HeadSettings {
-    HeadSettings { seed: SEED, cfg, steps: "8".into(), temperature: 1.0, clip: true }
+    HeadSettings { seed: SEED, cfg, steps: "8".into(), solver: Solver::Ddpm, temperature: 1.0, clip: true }
 }
 
 fn draw(moment: &Moment, tokens: &[usize], count: usize, settings: &HeadSettings) -> Vec<f32> {
@@ -97,7 +100,7 @@ fn attention(checkpoint: &Checkpoint, block: &str, heads: usize, rows: &[Vec<f64
 fn attention_is_what_the_checkpoint_says() {
     let engine = engine(&device());
     let config = engine.config.model.clone();
-    let checkpoint = engine.model.to_checkpoint();
+    let checkpoint = weights().1;
     let (standing, _) = third(&engine);
     let look = pollster::block_on(engine.moment(LABEL, standing.clone()).unwrap().look()).unwrap();
     let known: Vec<usize> = (0..config.tokens()).filter(|&place| !standing.masked[place]).collect();
@@ -118,7 +121,7 @@ fn attention_is_what_the_checkpoint_says() {
     assert!(relative_error(&look.encoder.weights, &expected) < tolerance(1e-5));
 
     // The decoder's, from the encoder's features, which the official implementation's fixtures vouch for.
-    let features = engine.model.forward(&standing.tokens, &standing.masked, &[LABEL]).features;
+    let features = reference().forward(&standing.tokens, &standing.masked, &[LABEL]).features;
     let features: Vec<f32> = features.into_data().convert::<f32>().try_into_vec().unwrap();
     let features: Vec<_> = features.chunks_exact(config.encoder_embed_dim).map(f64s).collect();
     let embedded = linear(&checkpoint, "decoder_embed", &features);
@@ -150,12 +153,12 @@ fn a_look_does_not_change_what_is_seen() {
     let engine = engine(&device());
     let (standing, event) = third(&engine);
     let look = pollster::block_on(engine.moment(LABEL, standing.clone()).unwrap().look()).unwrap();
-    let forward = engine.model.forward(&standing.tokens, &standing.masked, &[LABEL]).z;
+    let forward = reference().forward(&standing.tokens, &standing.masked, &[LABEL]).z;
     let forward: Vec<f32> = forward.into_data().convert::<f32>().try_into_vec().unwrap();
     assert_eq!(look.width, engine.config.model.decoder_embed_dim);
     assert!(relative_error(&look.z, &f64s(&forward)) < tolerance(1e-6));
     // The decoding's own conditions, whose unconditional half follows.
-    for (z, &(_, token)) in event.z.chunks_exact(look.width).zip(&event.rows) {
+    for (z, &(_, token)) in event.z.as_ref().unwrap().chunks_exact(look.width).zip(&event.rows) {
         let found = &look.z[token * look.width..][..look.width];
         assert!(relative_error(found, &f64s(z)) < tolerance(1e-5), "token {token}");
     }
@@ -214,8 +217,8 @@ fn alpha_bar(timestep: usize) -> f64 {
 }
 
 /// The head's own answer for one row, `[2C]`.
-fn head_says(engine: &Engine, x: &[f32], z: &[f32], timestep: usize) -> Vec<f64> {
-    let (head, device) = (&engine.model.head, engine.model.device());
+fn head_says(model: &Mar, x: &[f32], z: &[f32], timestep: usize) -> Vec<f64> {
+    let (head, device) = (&model.head, model.device());
     let on_device = |row: &[f32]| Tensor::from_data(TensorData::new(row.to_vec(), [1, row.len()]), &device);
     let y = head.embed_condition(on_device(z)) + head.embed_time(&[timestep]);
     let out: Vec<f32> = head.forward(on_device(x), y).into_data().convert::<f32>().try_into_vec().unwrap();
@@ -224,13 +227,13 @@ fn head_says(engine: &Engine, x: &[f32], z: &[f32], timestep: usize) -> Vec<f64>
 
 #[test]
 fn an_explanation_adds_up() {
-    let engine = engine(&device());
+    let (engine, model) = (engine(&device()), reference());
     let (standing, event) = third(&engine);
     let moment = engine.moment(LABEL, standing).unwrap();
     let (dim, rows) = (engine.config.model.token_dim(), event.rows.len());
     let token = event.rows[1].1;
     let width = engine.config.model.decoder_embed_dim;
-    let z = |row: usize| &event.z[row * width..(row + 1) * width];
+    let z = |row: usize| &event.z.as_ref().unwrap()[row * width..(row + 1) * width];
     for (clip, temperature) in [(true, 1.0), (false, 0.7)] {
         let asked = HeadSettings { clip, temperature, ..head(event.cfg) };
         let found = pollster::block_on(moment.explain(token, &asked)).unwrap();
@@ -248,7 +251,7 @@ fn an_explanation_adds_up() {
             let beta = 1.0 - now / next;
             let posterior = beta * (1.0 - next) / (1.0 - now);
             let x = &found.x[step * dim..][..dim];
-            let [with, without] = [0, rows].map(|branch| head_says(&engine, x, z(branch + 1), found.timesteps[step]));
+            let [with, without] = [0, rows].map(|branch| head_says(&model, x, z(branch + 1), found.timesteps[step]));
             let mut added = vec![0.0; dim];
             Philox::new(SEED).normal([token as u32, step as u32 + 1, event.iteration as u32], &mut added);
             for (i, &added) in added.iter().enumerate() {

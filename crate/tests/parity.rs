@@ -8,13 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use common::{Expected, assert_close, device, parity_dirs, read, tolerance};
+use common::{Expected, assert_close, burn_device, device, parity_dirs, read, tolerance};
 use marscope::checkpoint::read_safetensors;
-use marscope::config::MarConfig;
-use marscope::diffusion::Schedule;
-use marscope::diffusion::loss::diffusion_loss;
 use marscope::config::Label;
+use marscope::config::MarConfig;
+use marscope::diffusion::loss::diffusion_loss;
+use marscope::diffusion::{Schedule, Solver};
 use marscope::model::Mar;
+use marscope::network::Network;
 use marscope::sampler::{CfgSchedule, Decoding, ImagePlan, Noise, Settings};
 use marscope::tokenizer::{PixelTokenizer, Tokenizer};
 
@@ -58,7 +59,7 @@ fn batch(config: &MarConfig, forward: &BTreeMap<String, Expected>) -> Batch {
 
 #[test]
 fn forward_and_loss() {
-    let device = device();
+    let device = burn_device();
     for folder in parity_dirs("mar-") {
         let (config, model) = (config(&folder), load(&folder, &device));
         let forward = read(&folder.join("forward.safetensors"));
@@ -143,19 +144,21 @@ struct Sample {
 fn decoding_with_recorded_noise() {
     let device = device();
     for folder in parity_dirs("mar-") {
-        let (config, model) = (config(&folder), Arc::new(load(&folder, &device)));
+        let config = config(&folder);
+        let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+        let network = Network::load(&config, &read_safetensors(&bytes).unwrap(), &device).unwrap();
         let mut samples = 0;
         for index in 0.. {
             let Ok(json) = std::fs::read(folder.join(format!("sample{index}.json"))) else { break };
             println!("sample{index}");
-            decode(&config, &model, &serde_json::from_slice(&json).unwrap(), &folder, index);
+            decode(&config, &network, &serde_json::from_slice(&json).unwrap(), &folder, index);
             samples += 1;
         }
         assert!(samples > 0, "{} has no sample0.json", folder.display());
     }
 }
 
-fn decode(config: &MarConfig, model: &Arc<Mar>, sample: &Sample, folder: &Path, index: usize) {
+fn decode(config: &MarConfig, network: &Network, sample: &Sample, folder: &Path, index: usize) {
     let expected = read(&folder.join(format!("sample{index}.safetensors")));
     let (length, dim, images) = (config.tokens(), config.token_dim(), sample.labels.len());
     let most = tolerance(1e-5);
@@ -184,7 +187,10 @@ fn decode(config: &MarConfig, model: &Arc<Mar>, sample: &Sample, folder: &Path, 
     let settings = Settings {
         iterations: sample.num_iter,
         steps: sample.num_sampling_steps.clone(),
+        late_steps: None,
+        solver: Solver::Ddpm,
         cfg: sample.cfg,
+        cfg_every: 1,
         cfg_schedule: sample.cfg_schedule,
         temperature: sample.temperature,
         clip: sample.clip_denoised,
@@ -193,7 +199,7 @@ fn decode(config: &MarConfig, model: &Arc<Mar>, sample: &Sample, folder: &Path, 
     let plans =
         sample.labels.iter().zip(orders).map(|(&label, order)| ImagePlan { label: Some(label), order }).collect();
     let noise = Arc::new(Recorded { images, dim, iterations });
-    let mut decoding = Decoding::new(model.clone(), settings, plans, noise, None).unwrap();
+    let mut decoding = Decoding::new(network.clone(), settings, plans, noise, None).unwrap().keeping_z();
     let mut worst = [0.0f64; 2];
     while let Some(event) = pollster::block_on(decoding.advance()).unwrap() {
         let k = event.iteration;
@@ -201,11 +207,11 @@ fn decode(config: &MarConfig, model: &Arc<Mar>, sample: &Sample, folder: &Path, 
         let z = &expected[&format!("iter{k}.z")];
         let predicted = &expected[&format!("iter{k}.predicted")];
         let found = &event.trajectory[event.trajectory.len() - rows * dim..];
-        worst[0] = worst[0].max(common::relative_error(&event.z, &z.data));
+        worst[0] = worst[0].max(common::relative_error(event.z.as_ref().unwrap(), &z.data));
         worst[1] = worst[1].max(common::relative_error(found, &predicted.data));
         if let Some(trajectory) = expected.get(&format!("iter{k}.trajectory")) {
             // Frame 0 is the noise; the fixture has x after each step.
-            assert_eq!(event.steps, (0..=trajectory.shape[0]).collect::<Vec<_>>());
+            assert_eq!(event.taken, (0..=trajectory.shape[0]).collect::<Vec<_>>());
             assert_close(&format!("iter{k}.trajectory"), &event.trajectory[rows * dim..], trajectory, most);
         }
     }
@@ -296,7 +302,7 @@ mod training {
     /// Gradients of the masked-rows-only loss, and one `AdamW` step in the official groups on clipped gradients.
     #[test]
     fn gradients_and_one_step() {
-        let device = device().autodiff();
+        let device = burn_device().autodiff();
         for folder in parity_dirs("mar-") {
             let (config, model) = (config(&folder), load(&folder, &device));
             let forward = read(&folder.join("forward.safetensors"));

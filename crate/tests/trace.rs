@@ -4,10 +4,10 @@
 
 mod common;
 
-use burn::tensor::Device;
 use common::small::{advance, engine, settings};
 use common::{device, tolerance};
 use marscope::engine::Engine;
+use marscope::network::Device;
 use marscope::sampler::{Decoding, Order, OrderKind, Settings, Standing};
 use marscope::trace::{ReplayError, Trace, replay};
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn record(engine: &Engine, mut decoding: Decoding) -> Trace {
     loop {
         let before = decoding.standing().clone();
         let Some(iteration) = advance(&mut decoding) else { return trace };
-        trace.push(&before, &iteration, &decoding);
+        trace.push(&before, &iteration);
     }
 }
 
@@ -47,7 +47,7 @@ fn refusal(value: &Value) -> String {
 
 #[test]
 fn the_file_is_as_the_format_says() {
-    let engine = engine(&Device::flex());
+    let engine = engine(&Device::Cpu);
     let trace = whole(&engine);
     let value = json(&trace);
     assert_eq!((&value["format"], &value["version"]), (&json!("marscope-trace"), &json!(1)));
@@ -80,7 +80,7 @@ fn the_file_is_as_the_format_says() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let engine = engine(&Device::flex());
+    let engine = engine(&Device::Cpu);
     for trace in [whole(&engine), edited(&engine)] {
         assert!(Trace::read(trace.to_json().unwrap().as_bytes()).unwrap() == trace);
     }
@@ -88,7 +88,7 @@ fn what_is_written_is_read_back() {
 
 #[test]
 fn what_is_replayed_is_what_was_recorded() {
-    let recorded_on = engine(&Device::flex());
+    let recorded_on = engine(&Device::Cpu);
     let engine = engine(&device());
     for trace in [whole(&recorded_on), edited(&recorded_on)] {
         let again = replay(&engine, &trace).unwrap();
@@ -100,7 +100,7 @@ fn what_is_replayed_is_what_was_recorded() {
 
 #[test]
 fn history_is_not_computed_again() {
-    let engine = engine(&Device::flex());
+    let engine = engine(&Device::Cpu);
     let mut decoding = engine.decode(&[(Some(2), 6)], OrderKind::Random, settings(4, 5), None).unwrap();
     let mut trace = whole(&engine);
     advance(&mut decoding);
@@ -118,7 +118,7 @@ fn history_is_not_computed_again() {
 
 #[test]
 fn a_replay_tells_what_differs() {
-    let engine = engine(&Device::flex());
+    let engine = engine(&Device::Cpu);
     let good = whole(&engine);
     let mut off = good.clone();
     *off.iterations[1].trajectory.last_mut().unwrap() += 0.25;
@@ -145,7 +145,7 @@ fn a_replay_tells_what_differs() {
 
 #[test]
 fn spoiled_files_say_what_is_wrong() {
-    let engine = engine(&Device::flex());
+    let engine = engine(&Device::Cpu);
     let (whole, edited) = (json(&whole(&engine)), json(&edited(&engine)));
     let spoiled = |good: &Value, at: &str, with: Value| {
         let mut value = good.clone();
@@ -213,7 +213,7 @@ fn spoiled_files_say_what_is_wrong() {
 
 #[test]
 fn what_a_trace_has_no_room_for_is_refused() {
-    let engine = engine(&Device::flex());
+    let engine = engine(&Device::Cpu);
     let begin = |images: &[_], settings: Settings, seed| {
         let decoding = engine.decode(images, OrderKind::Random, settings, None).unwrap();
         Trace::begin(&engine, &decoding, seed).unwrap_err().to_string()
@@ -231,7 +231,7 @@ proptest! {
     #[test]
     fn no_damage_panics(changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4), cut in prop::option::of(any::<Index>())) {
         static GOOD: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
-            let engine = engine(&Device::flex());
+            let engine = engine(&Device::Cpu);
             edited(&engine).to_json().unwrap().into_bytes()
         });
         let mut bytes = GOOD.clone();

@@ -115,7 +115,7 @@ fn perform(step: Step, machine: &Machine) -> Result<Outcome> {
         Step::TestXtask => run_command(cargo().args(["test", "--release", "--quiet", "-p", "xtask"]))?,
         Step::TestGpu => {
             let driver = browser::vulkan(machine.browser()?)?;
-            let tests = ["parity", "kl", "decoding", "moment", "trace"].map(|name| ["--test", name]).concat();
+            let tests = ["fast_gpu", "parity", "decoding", "moment", "trace"].map(|name| ["--test", name]).concat();
             run_command(native("test").args(tests).env("MARSCOPE_TEST_DEVICE", "webgpu").envs(driver))?;
         }
         Step::Wasm => wasm::build(&wasm::Bundle::ALL)?,

@@ -1,21 +1,24 @@
 //! Which device a command runs on.
-//! The CPU unless asked otherwise: a GPU has to be built in (`--features vulkan` or `webgpu`).
+//! The fast engine on the CPU unless asked otherwise: a GPU has to be built in (`--features webgpu` or `vulkan`).
 
-use burn::tensor::Device;
 use clap::ValueEnum;
 
-/// A device by name.
+use crate::network::Device;
+
+/// A device for inference, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DeviceKind {
     /// The processor, all cores
     #[default]
     Cpu,
-    /// A GPU through Vulkan
-    #[cfg(feature = "vulkan")]
-    Vulkan,
-    /// A GPU through WebGPU's shading language
+    /// A GPU, through WebGPU's shading language
     #[cfg(feature = "webgpu")]
     Webgpu,
+    /// The processor, in plain Burn: slower, for comparison
+    Flex,
+    /// A GPU, in plain Burn through Vulkan
+    #[cfg(feature = "vulkan")]
+    Vulkan,
 }
 
 impl DeviceKind {
@@ -26,17 +29,44 @@ impl DeviceKind {
     #[allow(clippy::unnecessary_wraps)] // without a GPU built in, nothing can fail
     pub fn open(self) -> Result<Device, String> {
         match self {
-            Self::Cpu => Ok(Device::flex()),
-            #[cfg(feature = "vulkan")]
-            Self::Vulkan => open_gpu(burn::tensor::wgpu::WgpuBackend::Vulkan),
+            Self::Cpu => Ok(Device::Cpu),
             #[cfg(feature = "webgpu")]
-            Self::Webgpu => open_gpu(burn::tensor::wgpu::WgpuBackend::Auto),
+            Self::Webgpu => match pollster::block_on(crate::fast::gpu::Device::open()) {
+                Ok(device) => Ok(Device::Gpu(device)),
+                Err(error) => Err(format!("{error}. Take --device cpu")),
+            },
+            Self::Flex => Ok(Device::Burn(TrainDevice::Cpu.open()?)),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Ok(Device::Burn(TrainDevice::Vulkan.open()?)),
         }
     }
 }
 
-#[cfg(any(feature = "vulkan", feature = "webgpu"))]
-fn open_gpu(api: burn::tensor::wgpu::WgpuBackend) -> Result<Device, String> {
-    let opened = Device::wgpu_options().graphics_api(api).init();
-    opened.map_err(|error| format!("no GPU could be opened: {error}. Take --device cpu"))
+/// A device for training, by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TrainDevice {
+    /// The processor, all cores
+    #[default]
+    Cpu,
+    /// A GPU through Vulkan
+    #[cfg(feature = "vulkan")]
+    Vulkan,
+}
+
+impl TrainDevice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// When there is no such adapter, or its driver refuses.
+    #[allow(clippy::unnecessary_wraps)] // without a GPU built in, nothing can fail
+    pub fn open(self) -> Result<burn::tensor::Device, String> {
+        match self {
+            Self::Cpu => Ok(burn::tensor::Device::flex()),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => burn::tensor::Device::wgpu_options()
+                .graphics_api(burn::tensor::wgpu::WgpuBackend::Vulkan)
+                .init()
+                .map_err(|error| format!("no GPU could be opened: {error}. Take --device cpu")),
+        }
+    }
 }

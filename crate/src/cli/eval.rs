@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::device::DeviceKind;
+use super::device::{DeviceKind, TrainDevice};
 use super::sample::open;
 use super::settings::SettingsArgs;
 use super::{Failure, read, write};
@@ -63,7 +63,7 @@ fn classifier(folder: &Path, engine: &Engine, train: &ImageSet) -> Result<Classi
     }
     let checkpoint = read_safetensors(&read(&path)?)?;
     // Small and measured once: always on the CPU, whatever the images are generated on.
-    let device = super::device::DeviceKind::Cpu.open()?;
+    let device = TrainDevice::Cpu.open()?;
     Ok(Classifier::load(shape, &checkpoint, &device).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
@@ -76,7 +76,7 @@ fn train_and_keep(path: &Path, engine: &Engine, train: &ImageSet) -> Result<Clas
     let bytes = write_safetensors(&trained.to_checkpoint(), Precision::F16)?;
     write(path, &bytes)?;
     // Measured as it is kept: in f16.
-    Ok(Classifier::load(trained.shape(), &read_safetensors(&bytes)?, &DeviceKind::Cpu.open()?)?)
+    Ok(Classifier::load(trained.shape(), &read_safetensors(&bytes)?, &TrainDevice::Cpu.open()?)?)
 }
 
 #[cfg(not(feature = "train"))]

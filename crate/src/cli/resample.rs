@@ -50,8 +50,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let last = decoding.iterations() - 1;
         return Err(format!("there is no iteration {}: give 0 to {last} as --iteration", args.iteration).into());
     };
-    let head =
-        HeadSettings { seed, cfg, steps: settings.steps, temperature: settings.temperature, clip: settings.clip };
+    // As many steps as the iteration itself would take.
+    let steps = decoding.next_steps().map_or(settings.steps, |steps| steps.to_string());
+    let head = HeadSettings {
+        seed,
+        cfg,
+        steps,
+        solver: settings.solver,
+        temperature: settings.temperature,
+        clip: settings.clip,
+    };
     let moment = engine.moment(label, decoding.standing().clone())?;
     let samples = pollster::block_on(moment.draw(&[args.token], args.count as usize, &head, async || true))?;
     println!("{}", serde_json::to_string(&distribution(&samples, engine.config.model.token_dim()))?);

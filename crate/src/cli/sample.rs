@@ -82,7 +82,7 @@ fn traced(engine: &Engine, decoding: &mut Decoding, seed: u64, bar: &ProgressBar
     loop {
         let before = decoding.standing().clone();
         let Some(iteration) = pollster::block_on(decoding.advance())? else { return Ok(trace) };
-        trace.push(&before, &iteration, decoding);
+        trace.push(&before, &iteration);
         bar.inc(1);
     }
 }

@@ -1,6 +1,7 @@
 //! The arguments that say how images are decoded, the same for every command that decodes.
 //! What is not given is the weights' own.
 
+use crate::diffusion::Solver;
 use crate::engine::Engine;
 use crate::sampler::{CfgSchedule, OrderKind, Settings};
 
@@ -15,6 +16,15 @@ pub struct SettingsArgs {
     /// Diffusion steps: a number, or a respacing such as ddim25 [default: the weights' own]
     #[arg(long)]
     steps: Option<String>,
+    /// Diffusion steps of the last iteration: those of the others go down to it evenly [default: as many in each]
+    #[arg(long)]
+    late_steps: Option<usize>,
+    /// How the reverse process is solved
+    #[arg(long, value_enum, default_value_t)]
+    solver: Solver,
+    /// Run the unconditional branch in every so many-th iteration; between, what guidance adds to z is used again
+    #[arg(long, default_value_t = 1)]
+    cfg_every: usize,
     /// Scale of the noise added at each reverse step [default: the weights' own]
     #[arg(long)]
     temperature: Option<f32>,
@@ -27,6 +37,9 @@ impl SettingsArgs {
             cfg: self.cfg.unwrap_or(settings.cfg),
             iterations: self.iterations.unwrap_or(settings.iterations),
             steps: self.steps.clone().unwrap_or(settings.steps),
+            late_steps: self.late_steps.or(settings.late_steps),
+            solver: self.solver,
+            cfg_every: self.cfg_every,
             temperature: self.temperature.unwrap_or(settings.temperature),
             ..settings
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Failure;
-use super::device::DeviceKind;
+use super::device::TrainDevice;
 use crate::train::{Preset, TrainOptions, train};
 
 #[derive(clap::Args)]
@@ -31,7 +31,7 @@ pub struct Args {
     save_every: u64,
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
-    device: DeviceKind,
+    device: TrainDevice,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {

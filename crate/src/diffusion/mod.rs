@@ -7,10 +7,10 @@ pub mod loss;
 #[cfg(feature = "burn")]
 pub mod reverse;
 pub mod schedule;
+pub mod solver;
 pub mod steps;
 
 pub use draw::{Draw, Drawn};
-#[cfg(feature = "burn")]
-pub use reverse::{Prediction, Process, Reverse, ReverseSettings, Trajectory};
 pub use schedule::{Schedule, ScheduleError};
+pub use solver::Solver;
 pub use steps::{Step, Steps};

@@ -40,22 +40,8 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// The official sampler: ancestral DDPM with learned variance.
-    pub fn ddpm(schedule: &Schedule) -> Self {
-        Self::of(schedule, |step| {
-            let (least, most) = (schedule.posterior_log_variance[step], schedule.betas[step].ln());
-            Step {
-                to_clean: schedule.posterior_mean_x0[step] as f32,
-                to_x: schedule.posterior_mean_xt[step] as f32,
-                least: least as f32,
-                half_range: (0.5 * (most - least)) as f32,
-                add_noise: if step > 0 { 1.0 } else { 0.0 },
-                ..clean(schedule.alpha_bar[step])
-            }
-        })
-    }
-
-    fn of(schedule: &Schedule, step: impl FnMut(usize) -> Step) -> Self {
+    /// What `step` says of each step of `schedule`, which counts them from the least noisy one.
+    pub(super) fn of(schedule: &Schedule, step: impl FnMut(usize) -> Step) -> Self {
         Self {
             timesteps: schedule.timesteps.iter().rev().copied().collect(),
             alpha_bar: schedule.alpha_bar.iter().rev().copied().collect(),
@@ -83,11 +69,24 @@ impl Steps {
     }
 }
 
-/// A step that predicts the clean token and does nothing with it.
-fn clean(alpha_bar: f64) -> Step {
-    Step {
-        clean_x: (1.0 / alpha_bar).sqrt() as f32,
-        clean_epsilon: (1.0 / alpha_bar - 1.0).sqrt() as f32,
-        ..bytemuck::Zeroable::zeroed()
+impl Step {
+    /// A step that predicts the clean token at `alpha_bar` and does nothing with it.
+    pub(super) fn predict(alpha_bar: f64) -> Self {
+        Self {
+            clean_x: (1.0 / alpha_bar).sqrt() as f32,
+            clean_epsilon: (1.0 / alpha_bar - 1.0).sqrt() as f32,
+            ..bytemuck::Zeroable::zeroed()
+        }
+    }
+
+    /// The clean token that follows from x and the predicted noise.
+    pub fn clean(&self, x: f32, epsilon: f32, clip: bool) -> f32 {
+        let clean = x * self.clean_x - epsilon * self.clean_epsilon;
+        if clip { clean.clamp(-1.0, 1.0) } else { clean }
+    }
+
+    /// Standard deviation of what the step adds, before temperature; 0 where it adds nothing.
+    pub fn deviation(&self, v: f32) -> f32 {
+        if self.add_noise == 0.0 { 0.0 } else { (0.5 * (self.least + (v + 1.0) * self.half_range)).exp() }
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 
 use super::*;
 use crate::model::Mar;
+use crate::network::Network;
 
 /// 8x8 images of four tokens, three classes.
 fn engine() -> Engine {
@@ -20,7 +21,7 @@ fn engine() -> Engine {
         }
     }"#;
     let config = WeightsConfig::parse(json).unwrap();
-    let model = Arc::new(Mar::init(&config.model, 1, &Device::flex()));
+    let model = Network::Burn(Arc::new(Mar::init(&config.model, 1, &Device::flex())));
     Engine::new(config, model)
 }
 

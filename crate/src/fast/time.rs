@@ -58,8 +58,7 @@ impl TimeEmbedding {
     fn embed_one(&self, timestep: usize) -> Vec<f32> {
         let half = Self::FREQUENCIES / 2;
         let angle = |i: usize| timestep as f32 * (-(10_000f64.ln()) * i as f64 / half as f64).exp() as f32;
-        let features: Vec<f32> =
-            (0..half).map(|i| angle(i).cos()).chain((0..half).map(|i| angle(i).sin())).collect();
+        let features: Vec<f32> = (0..half).map(|i| angle(i).cos()).chain((0..half).map(|i| angle(i).sin())).collect();
         let mut hidden = self.first.forward(&features);
         for value in &mut hidden {
             *value /= 1.0 + (-*value).exp();

@@ -129,9 +129,7 @@ impl<E: Load> Network<E> {
         };
         match reader.unused.first() {
             None => Ok(network),
-            Some(&first) => {
-                Err(CheckpointError::LeftOver { count: reader.unused.len(), first: first.to_owned() })
-            }
+            Some(&first) => Err(CheckpointError::LeftOver { count: reader.unused.len(), first: first.to_owned() }),
         }
     }
 }

@@ -15,6 +15,7 @@ pub use self::head::Head;
 pub use self::params::{Init, Names, ParamName, Params, from_official, to_official};
 use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor};
 use crate::config::{Label, MarConfig};
+use crate::fast::Seen;
 
 /// The whole network.
 #[derive(Module, Debug)]
@@ -97,6 +98,15 @@ impl Mar {
     /// not read); every image of the batch must have the same number of known tokens.
     pub fn forward(&self, tokens: &[f32], masked: &[bool], labels: &[Label]) -> Backbone {
         self.run(tokens, masked, labels, None)
+    }
+
+    /// z of `picks` (image and token) of some pictures, `[picks, decoder width]`.
+    pub fn z(&self, seen: &Seen<'_>, picks: &[(usize, usize)]) -> Tensor<2> {
+        let z = self.forward(seen.tokens, seen.masked, seen.labels).z;
+        let [images, length, width] = z.dims();
+        let rows = picks.iter().map(|&(image, token)| (image * length + token) as i32).collect();
+        let device = z.device();
+        z.reshape([images * length, width]).select(0, indices(rows, &device))
     }
 
     /// As [`Self::forward`], with the attention weights, which nothing else pays for.

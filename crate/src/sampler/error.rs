@@ -2,6 +2,7 @@
 //! Everything is checked before the model sees it.
 
 use crate::diffusion::ScheduleError;
+use crate::network::NetworkError;
 
 /// Why settings cannot be decoded under, or why a decoding broke off.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +103,27 @@ pub enum SampleError {
         /// The most there can be.
         most: usize,
     },
+    /// Fewer diffusion steps in later iterations, from a number that is none.
+    #[error("with fewer steps in later iterations, the steps of the first must be a number such as 50, not '{0}'")]
+    LateSteps(String),
+    /// How often the unconditional branch runs.
+    #[error("the unconditional branch cannot run every {every} iterations: give 1 to {tokens}")]
+    CfgEvery {
+        /// Asked for.
+        every: usize,
+        /// Tokens of an image.
+        tokens: usize,
+    },
     /// Whoever asked no longer wants the answer.
     #[error("stopped, as asked")]
     Stopped,
+}
+
+impl From<NetworkError> for SampleError {
+    fn from(error: NetworkError) -> Self {
+        match error {
+            NetworkError::Stopped => Self::Stopped,
+            NetworkError::Device(problem) => Self::Device(problem),
+        }
+    }
 }

@@ -25,3 +25,40 @@ impl CfgSchedule {
         }
     }
 }
+
+/// What guidance adds to each z: the conditional z less the unconditional one, as last seen. It moves little from one
+/// iteration to the next, so the unconditional branch may skip some.
+#[derive(Clone, Debug)]
+pub(super) struct Residual {
+    width: usize,
+    length: usize,
+    /// `[images, L, width]`; 0 where the token was known already.
+    values: Vec<f32>,
+}
+
+impl Residual {
+    /// From `z` `[2 rows, width]` of `rows` (image and token), the conditional ones first, over images of `length` tokens.
+    pub fn new(z: &[f32], rows: &[(usize, usize)], images: usize, length: usize) -> Self {
+        let width = z.len() / 2 / rows.len();
+        let mut values = vec![0.0; images * length * width];
+        let (with, without) = z.split_at(rows.len() * width);
+        for (&(image, token), (with, without)) in
+            rows.iter().zip(with.chunks_exact(width).zip(without.chunks_exact(width)))
+        {
+            let out = &mut values[(image * length + token) * width..][..width];
+            out.iter_mut().zip(with.iter().zip(without)).for_each(|(out, (with, without))| *out = with - without);
+        }
+        Self { width, length, values }
+    }
+
+    /// `z` `[rows, width]`, conditional, and below it what the unconditional branch would say.
+    pub fn extend(&self, mut z: Vec<f32>, rows: &[(usize, usize)]) -> Vec<f32> {
+        for (row, &(image, token)) in rows.iter().enumerate() {
+            let residual = &self.values[(image * self.length + token) * self.width..][..self.width];
+            for (i, residual) in residual.iter().enumerate() {
+                z.push(z[row * self.width + i] - residual);
+            }
+        }
+        z
+    }
+}

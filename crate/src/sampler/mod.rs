@@ -1,6 +1,7 @@
 //! The decoding loop as a state machine: each iteration gives some tokens, all others stay masked; the order decides.
 //! Section 3.4 of the paper (next set-of-tokens prediction), algorithm in the official `sample_tokens`.
 
+mod budget;
 mod error;
 pub mod guidance;
 pub mod mask;
@@ -12,21 +13,21 @@ mod standing;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 pub use error::SampleError;
 pub use guidance::CfgSchedule;
+use guidance::Residual;
 pub use moment::{Explanation, HeadSettings, Look, Moment};
 pub use noise::{Noise, SeededNoise};
 pub use order::{Order, OrderKind};
+use standing::Branches;
 pub use standing::Standing;
 
-use crate::config::MarConfig;
-use crate::diffusion::{Reverse, ReverseSettings, Schedule};
-use crate::config::Label;
-use crate::model::Mar;
+use crate::config::{Label, MarConfig};
+use crate::diffusion::{Draw, Drawn, Solver, Steps};
+use crate::network::{Iterated, Network};
 
 /// What an image is decoded under; the same for every image of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,8 +37,17 @@ pub struct Settings {
     pub iterations: usize,
     /// Respacing of the reverse process: a count such as `100`, or `ddim25`.
     pub steps: String,
+    /// Diffusion steps of the last iteration, to which those of the others go down evenly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_steps: Option<usize>,
+    /// How the reverse process is solved.
+    #[serde(default)]
+    pub solver: Solver,
     /// Guidance scale; 1 is no guidance.
     pub cfg: f32,
+    /// The unconditional branch runs in every so many-th iteration, 1 in each.
+    #[serde(default = "each")]
+    pub cfg_every: usize,
     /// How the guidance goes over the iterations.
     pub cfg_schedule: CfgSchedule,
     /// Scale of the noise that each reverse step adds.
@@ -46,6 +56,11 @@ pub struct Settings {
     pub clip: bool,
     /// Keep every `stride`-th reverse step in the events; 0 keeps only the tokens themselves.
     pub stride: usize,
+}
+
+/// The unconditional branch in each iteration.
+pub(crate) fn each() -> usize {
+    1
 }
 
 /// One image to decode.
@@ -60,15 +75,19 @@ pub struct ImagePlan {
 /// Images on their way from all masked to all known. Cloning one forks it.
 #[derive(Clone)]
 pub struct Decoding {
-    model: Arc<Mar>,
-    reverse: Reverse,
+    network: Network,
     settings: Settings,
     images: Vec<ImagePlan>,
     noise: Arc<dyn Noise>,
+    keep_z: bool,
+    /// What guidance adds, where the unconditional branch does not run each time.
+    residual: Option<Residual>,
     /// The iteration it started at.
     first: usize,
     /// Tokens masked after each iteration from there on.
     mask_lengths: Vec<usize>,
+    /// The reverse process of each iteration from there on.
+    steps: Vec<Arc<Steps>>,
     standing: Standing,
 }
 
@@ -83,15 +102,18 @@ pub struct Iteration {
     pub mask_length: usize,
     /// Guidance scale in effect.
     pub cfg: f32,
-    /// Reverse steps taken before each frame.
-    pub steps: Vec<usize>,
+    /// The reverse process.
+    pub steps: Arc<Steps>,
+    /// Its steps taken before each frame.
+    pub taken: Vec<usize>,
     /// `[frames, rows, C]`: the reverse process, its last frame the tokens.
     pub trajectory: Vec<f32>,
-    /// The condition of each row, `[rows, decoder width]`; with guidance the unconditional rows follow.
-    pub z: Vec<f32>,
-    /// Milliseconds in the backbone.
-    pub backbone_ms: f64,
-    /// Milliseconds in the head.
+    /// The condition of each row, `[rows, decoder width]`; with guidance the unconditional rows follow. Only where it is
+    /// to be kept.
+    pub z: Option<Vec<f32>>,
+    /// Milliseconds in the backbone; `None` where the device did backbone and head in one go.
+    pub backbone_ms: Option<f64>,
+    /// Milliseconds in the head, or in both.
     pub head_ms: f64,
 }
 
@@ -102,20 +124,23 @@ impl Decoding {
     /// # Errors
     /// Names the setting that is out of range, and its range, or what is wrong with the start.
     pub fn new(
-        model: Arc<Mar>,
+        network: Network,
         settings: Settings,
         images: Vec<ImagePlan>,
         noise: Arc<dyn Noise>,
         start: Option<Standing>,
     ) -> Result<Self, SampleError> {
-        let tokens = model.config().tokens();
+        let tokens = network.config().tokens();
         if !(1..=tokens).contains(&settings.iterations) {
             return Err(SampleError::Iterations { iterations: settings.iterations, tokens });
+        }
+        if !(1..=tokens).contains(&settings.cfg_every) {
+            return Err(SampleError::CfgEvery { every: settings.cfg_every, tokens });
         }
         in_range("cfg", settings.cfg, CFG)?;
         in_range("temperature", settings.temperature, TEMPERATURE)?;
         for image in &images {
-            check_label(image.label, model.config())?;
+            check_label(image.label, network.config())?;
             let mut sorted = image.order.clone();
             sorted.sort_unstable();
             if !sorted.into_iter().eq(0..tokens) {
@@ -123,13 +148,30 @@ impl Decoding {
             }
         }
         let standing = match start {
-            None => Standing::all_masked(model.config(), images.len()),
-            Some(start) => start.checked(model.config(), images.len(), settings.iterations - 1)?,
+            None => Standing::all_masked(network.config(), images.len()),
+            Some(start) => start.checked(network.config(), images.len(), settings.iterations - 1)?,
         };
-        let reverse = Reverse::new(&model.head, Schedule::respaced(&settings.steps)?);
-        let left = standing.left(tokens);
-        let mask_lengths = mask::mask_lengths_from(tokens, settings.iterations, standing.iteration, left);
-        Ok(Self { first: standing.iteration, reverse, mask_lengths, standing, model, settings, images, noise })
+        let (first, left) = (standing.iteration, standing.left(tokens));
+        let mask_lengths = mask::mask_lengths_from(tokens, settings.iterations, first, left);
+        let steps = budget::steps_of(&settings, first, mask_lengths.len())?;
+        Ok(Self {
+            network,
+            settings,
+            images,
+            noise,
+            keep_z: false,
+            residual: None,
+            first,
+            mask_lengths,
+            steps,
+            standing,
+        })
+    }
+
+    /// Keeps the conditions of each iteration in its report, which a GPU has to send.
+    #[must_use]
+    pub fn keeping_z(self) -> Self {
+        Self { keep_z: true, ..self }
     }
 
     /// The settings.
@@ -142,9 +184,9 @@ impl Decoding {
         &self.images
     }
 
-    /// The schedule of the reverse process.
-    pub fn schedule(&self) -> &Schedule {
-        self.reverse.schedule()
+    /// Diffusion steps of each iteration from the first that it does.
+    pub fn budget(&self) -> impl Iterator<Item = usize> {
+        self.steps.iter().map(|steps| steps.len())
     }
 
     /// Where it stands: what is known, and which iteration is next. Another decoding may start from there.
@@ -170,7 +212,12 @@ impl Decoding {
     /// Guidance scale of the iteration that comes next; `None` when there is none.
     pub fn next_cfg(&self) -> Option<f32> {
         let mask_length = *self.mask_lengths.get(self.standing.iteration - self.first)?;
-        Some(self.settings.cfg_schedule.at(self.settings.cfg, self.model.config().tokens(), mask_length))
+        Some(self.settings.cfg_schedule.at(self.settings.cfg, self.network.config().tokens(), mask_length))
+    }
+
+    /// Diffusion steps of the iteration that comes next; `None` when there is none.
+    pub fn next_steps(&self) -> Option<usize> {
+        self.steps.get(self.standing.iteration - self.first).map(|steps| steps.len())
     }
 
     /// Whether every token is known.
@@ -193,30 +240,25 @@ impl Decoding {
     /// [`SampleError::Device`], and [`SampleError::Stopped`] if `go_on` said no.
     pub async fn advance_while(&mut self, go_on: impl AsyncFnMut() -> bool) -> Result<Option<Iteration>, SampleError> {
         let Some(cfg) = self.next_cfg() else { return Ok(None) };
-        let (length, dim) = (self.model.config().tokens(), self.model.config().token_dim());
+        let (length, dim) = (self.network.config().tokens(), self.network.config().token_dim());
         let iteration = self.standing.iteration;
         let mask_length = self.mask_lengths[iteration - self.first];
+        let steps = self.steps[iteration - self.first].clone();
         let rows = self.next_rows(mask_length);
-
-        let started = Instant::now();
-        let labels: Vec<Label> = self.images.iter().map(|image| image.label).collect();
-        let guided = is_guided(self.settings.cfg);
-        let z = self.standing.conditions(&self.model, &labels, guided, &rows);
-        let z_host = read(z.clone()).await?;
-        let backbone_ms = started.elapsed().as_secs_f64() * 1e3;
-
-        let started = Instant::now();
-        let settings = ReverseSettings {
-            cfg: guided.then_some(cfg),
+        let noise = noise::of_rows(&*self.noise, iteration, steps.len(), &rows, dim);
+        let draw = Draw {
+            steps: &steps,
+            noise: &noise,
+            cfg: is_guided(self.settings.cfg).then_some(cfg),
             temperature: self.settings.temperature,
             clip: self.settings.clip,
+            stride: self.settings.stride,
+            explain: false,
         };
-        let noise = noise::of_rows(&*self.noise, iteration, self.schedule().len(), &rows, dim);
-        let process = self.reverse.start(&self.model.head, z, noise, dim, settings);
-        let trajectory = process.run(self.settings.stride, go_on).await.ok_or(SampleError::Stopped)?;
-        let frames = read(trajectory.frames).await?;
-        let head_ms = started.elapsed().as_secs_f64() * 1e3;
+        let (done, residual) = self.compute(&rows, &draw, go_on).await?;
+        self.residual = residual;
 
+        let Drawn { taken, frames, .. } = done.drawn;
         let predicted = &frames[frames.len() - rows.len() * dim..];
         for (&(image, token), values) in rows.iter().zip(predicted.chunks_exact(dim)) {
             let place = image * length + token;
@@ -229,18 +271,58 @@ impl Decoding {
             rows,
             mask_length,
             cfg,
-            steps: trajectory.steps,
+            steps,
+            taken,
             trajectory: frames,
-            z: z_host,
-            backbone_ms,
-            head_ms,
+            z: done.z,
+            backbone_ms: done.backbone_ms,
+            head_ms: done.head_ms,
         }))
+    }
+
+    /// What the network makes of `rows`, and what guidance adds to z in the iterations that follow.
+    async fn compute(
+        &self,
+        rows: &[(usize, usize)],
+        draw: &Draw<'_>,
+        go_on: impl AsyncFnMut() -> bool,
+    ) -> Result<(Iterated, Option<Residual>), SampleError> {
+        let labels: Vec<Label> = self.images.iter().map(|image| image.label).collect();
+        let (guided, every) = (draw.cfg.is_some(), self.settings.cfg_every);
+        if !guided || every == 1 {
+            let branches = Branches::new(&self.standing, &labels, guided);
+            let picks = branches.picks(rows);
+            let done = self.network.iterate(&branches.seen(), &picks, draw, self.keep_z, go_on).await?;
+            return Ok((done, None));
+        }
+
+        let started = Instant::now();
+        let since = |started: Instant| started.elapsed().as_secs_f64() * 1e3;
+        let length = self.network.config().tokens();
+        let residual = match &self.residual {
+            Some(known) if !self.standing.iteration.is_multiple_of(every) => known.clone(),
+            _ => {
+                let branches = Branches::new(&self.standing, &labels, true);
+                let masked = self.standing.masked.iter().enumerate().filter(|(_, masked)| **masked);
+                let all: Vec<_> = masked.map(|(at, _)| (at / length, at % length)).collect();
+                let z = self.network.z(&branches.seen(), &branches.picks(&all)).await?;
+                Residual::new(&z, &all, labels.len(), length)
+            }
+        };
+        let branches = Branches::new(&self.standing, &labels, false);
+        let conditional = self.network.z(&branches.seen(), rows).await?;
+        let z = residual.extend(conditional, rows);
+        let backbone_ms = Some(since(started));
+        let started = Instant::now();
+        let drawn = self.network.draw(&z, draw, go_on).await?;
+        let done = Iterated { drawn, z: self.keep_z.then_some(z), backbone_ms, head_ms: since(started) };
+        Ok((done, Some(residual)))
     }
 
     /// The tokens that leave the mask when `mask_length` stay, image-major, position-minor: the first of those masked,
     /// in each image's order.
     fn next_rows(&self, mask_length: usize) -> Vec<(usize, usize)> {
-        let length = self.model.config().tokens();
+        let length = self.network.config().tokens();
         let taken = self.standing.left(length) - mask_length;
         let mut rows = Vec::new();
         for (image, plan) in self.images.iter().enumerate() {
@@ -280,9 +362,4 @@ fn check_label(label: Label, config: &MarConfig) -> Result<(), SampleError> {
         None => Ok(()),
         Some(label) => Err(SampleError::Label { label, classes }),
     }
-}
-
-async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, SampleError> {
-    let data = tensor.into_data_async().await.map_err(|error| SampleError::Device(error.to_string()))?;
-    data.convert::<f32>().try_into_vec().map_err(|error| SampleError::Device(format!("{error:?}")))
 }

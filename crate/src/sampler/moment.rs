@@ -1,15 +1,13 @@
 //! Questions about a picture under way: what the transformer makes of it, and what its head would draw there.
 //! Sections 3.2 and 3.3 of the paper; nothing here moves a decoding.
 
-use std::sync::Arc;
-
-use burn::tensor::Tensor;
-
 use super::noise::{self, SeededNoise};
-use super::{CFG, SampleError, Standing, TEMPERATURE, check_label, in_range, is_guided, read};
-use crate::diffusion::{Reverse, ReverseSettings, Schedule};
+use super::standing::Branches;
+use super::{CFG, SampleError, Standing, TEMPERATURE, check_label, in_range, is_guided};
 use crate::config::Label;
-use crate::model::{Mar, indices};
+use crate::diffusion::{Draw, Schedule, Solver, Steps};
+use crate::fast::Seen;
+use crate::network::Network;
 
 /// Rows that go through the head together: enough to keep it busy, few enough to stop between steps soon.
 const ROWS: usize = 128;
@@ -19,7 +17,7 @@ const MOST_SAMPLES: usize = 10_000;
 /// One image under way.
 #[derive(Clone)]
 pub struct Moment {
-    model: Arc<Mar>,
+    network: Network,
     label: Label,
     standing: Standing,
 }
@@ -33,6 +31,8 @@ pub struct HeadSettings {
     pub cfg: f32,
     /// Respacing of the reverse process: a count such as `100`, or `ddim25`.
     pub steps: String,
+    /// How the reverse process is solved.
+    pub solver: Solver,
     /// Scale of the noise that each reverse step adds.
     pub temperature: f32,
     /// Clip the predicted clean token to `[-1, 1]`.
@@ -87,11 +87,11 @@ impl Moment {
     ///
     /// # Errors
     /// Says what does not fit the model.
-    pub fn new(model: Arc<Mar>, label: Label, standing: Standing) -> Result<Self, SampleError> {
-        check_label(label, model.config())?;
+    pub fn new(network: Network, label: Label, standing: Standing) -> Result<Self, SampleError> {
+        check_label(label, network.config())?;
         // A finished picture stands before the iteration after its last, of which there are L at most.
-        let standing = standing.checked(model.config(), 1, model.config().tokens())?;
-        Ok(Self { model, label, standing })
+        let standing = standing.checked(network.config(), 1, network.config().tokens())?;
+        Ok(Self { network, label, standing })
     }
 
     /// z of every position, and all attention weights.
@@ -100,12 +100,15 @@ impl Moment {
     /// [`SampleError::Device`].
     pub async fn look(&self) -> Result<Look, SampleError> {
         let Standing { tokens, masked, .. } = &self.standing;
-        let (backbone, attention) = self.model.forward_watched(tokens, masked, &[self.label]);
+        let config = self.network.config();
+        let watched = self.network.watch(&Seen { tokens, masked, labels: &[self.label] }).await?;
+        let all = config.buffer_size + config.tokens();
+        let seen = all - self.standing.left(config.tokens());
         Ok(Look {
-            width: backbone.z.dims()[2],
-            z: read(backbone.z).await?,
-            encoder: to_host(attention.encoder).await?,
-            decoder: to_host(attention.decoder).await?,
+            width: config.decoder_embed_dim,
+            z: watched.z,
+            encoder: HostAttention::new(&watched.encoder, config.encoder_num_heads, seen),
+            decoder: HostAttention::new(&watched.decoder, config.decoder_num_heads, all),
         })
     }
 
@@ -126,28 +129,28 @@ impl Moment {
         if !(1..=MOST_SAMPLES).contains(&count) {
             return Err(SampleError::Count { count, most: MOST_SAMPLES });
         }
-        let (reverse, reverse_settings) = self.prepare(tokens, settings)?;
+        let steps = self.prepare(tokens, settings)?;
         if tokens.is_empty() {
             return Ok(Vec::new());
         }
-        let dim = self.model.config().token_dim();
+        let dim = self.network.config().token_dim();
         let noise = SeededNoise::new((0..count as u64).map(|i| settings.seed.wrapping_add(i)));
-        let z = self.conditions(tokens, settings.cfg);
-        let device = z.device();
+        let z = self.conditions(tokens, settings.cfg).await?;
+        let width = self.network.config().decoder_embed_dim;
+        let (with, without) = z.split_at(tokens.len() * width);
         let mut samples = Vec::with_capacity(tokens.len() * count * dim);
         let all: Vec<usize> = (0..tokens.len() * count).collect();
         for batch in all.chunks(ROWS) {
             let rows: Vec<_> = batch.iter().map(|row| (row % count, tokens[row / count])).collect();
-            let conditional = batch.iter().map(|row| (row / count) as i32);
-            let mut picked: Vec<i32> = conditional.clone().collect();
-            if reverse_settings.cfg.is_some() {
-                picked.extend(conditional.map(|row| row + tokens.len() as i32));
-            }
-            let z = z.clone().select(0, indices(picked, &device));
-            let noise = noise::of_rows(&noise, self.standing.iteration, reverse.schedule().len(), &rows, dim);
-            let process = reverse.start(&self.model.head, z, noise, dim, reverse_settings);
-            let trajectory = process.run(0, &mut go_on).await.ok_or(SampleError::Stopped)?;
-            samples.extend(read(trajectory.frames).await?);
+            // Without guidance the second branch is empty, and so is what is taken of it.
+            let branches = [with, without].into_iter().filter(|branch| !branch.is_empty());
+            let z: Vec<f32> = branches
+                .flat_map(|z| batch.iter().flat_map(move |row| &z[row / count * width..][..width]))
+                .copied()
+                .collect();
+            let noise = noise::of_rows(&noise, self.standing.iteration, steps.len(), &rows, dim);
+            let draw = settings.draw(&steps, &noise, false);
+            samples.extend(self.network.draw(&z, &draw, &mut go_on).await?.frames);
         }
         Ok(samples)
     }
@@ -157,32 +160,33 @@ impl Moment {
     /// # Errors
     /// As [`Self::draw`], which nothing stops here.
     pub async fn explain(&self, token: usize, settings: &HeadSettings) -> Result<Explanation, SampleError> {
-        let (reverse, reverse_settings) = self.prepare(&[token], settings)?;
-        let dim = self.model.config().token_dim();
-        let schedule = reverse.schedule();
+        let steps = self.prepare(&[token], settings)?;
+        let dim = self.network.config().token_dim();
         let noise = SeededNoise::new([settings.seed]);
-        let noise = noise::of_rows(&noise, self.standing.iteration, schedule.len(), &[(0, token)], dim);
-        let z = self.conditions(&[token], settings.cfg);
-        let mut process = reverse.start(&self.model.head, z, noise, dim, reverse_settings);
-        let (mut x, mut noise, mut clean, mut deviation) = (vec![process.x()], Vec::new(), Vec::new(), Vec::new());
-        while let Some(prediction) = process.step() {
-            x.push(process.x());
-            deviation.push(prediction.deviation.unwrap_or_else(|| prediction.noise.zeros_like()));
-            noise.push(prediction.noise);
-            clean.push(prediction.clean);
+        let noise = noise::of_rows(&noise, self.standing.iteration, steps.len(), &[(0, token)], dim);
+        let z = self.conditions(&[token], settings.cfg).await?;
+        let drawn = self.network.draw(&z, &settings.draw(&steps, &noise, true), async || true).await?;
+        let mut explanation = Explanation {
+            timesteps: steps.timesteps.clone(),
+            alpha_bar: steps.alpha_bar.clone(),
+            x: drawn.frames,
+            noise: Vec::new(),
+            clean: Vec::new(),
+            deviation: Vec::new(),
+        };
+        for ((step, said), x) in
+            steps.table.iter().zip(drawn.head.chunks_exact(2 * dim)).zip(explanation.x.chunks_exact(dim))
+        {
+            let (noise, v) = said.split_at(dim);
+            explanation.clean.extend(x.iter().zip(noise).map(|(&x, &noise)| step.clean(x, noise, settings.clip)));
+            explanation.deviation.extend(v.iter().map(|&v| step.deviation(v)));
+            explanation.noise.extend_from_slice(noise);
         }
-        Ok(Explanation {
-            timesteps: schedule.timesteps.iter().rev().copied().collect(),
-            alpha_bar: schedule.alpha_bar.iter().rev().copied().collect(),
-            x: read(Tensor::cat(x, 0)).await?,
-            noise: read(Tensor::cat(noise, 0)).await?,
-            clean: read(Tensor::cat(clean, 0)).await?,
-            deviation: read(Tensor::cat(deviation, 0)).await?,
-        })
+        Ok(explanation)
     }
 
     /// Checks what is asked of the head.
-    fn prepare(&self, tokens: &[usize], settings: &HeadSettings) -> Result<(Reverse, ReverseSettings), SampleError> {
+    fn prepare(&self, tokens: &[usize], settings: &HeadSettings) -> Result<Steps, SampleError> {
         for &token in tokens {
             match self.standing.masked.get(token) {
                 None => return Err(SampleError::Token { token, tokens: self.standing.masked.len() }),
@@ -190,23 +194,30 @@ impl Moment {
                 Some(true) => {}
             }
         }
-        let HeadSettings { cfg, temperature, clip, .. } = *settings;
-        in_range("cfg", cfg, CFG)?;
-        in_range("temperature", temperature, TEMPERATURE)?;
-        let reverse = Reverse::new(&self.model.head, Schedule::respaced(&settings.steps)?);
-        Ok((reverse, ReverseSettings { cfg: is_guided(cfg).then_some(cfg), temperature, clip }))
+        in_range("cfg", settings.cfg, CFG)?;
+        in_range("temperature", settings.temperature, TEMPERATURE)?;
+        Ok(settings.solver.steps(&Schedule::respaced(&settings.steps)?))
     }
 
     /// z of `tokens`: conditional, then unconditional when guided.
-    fn conditions(&self, tokens: &[usize], cfg: f32) -> Tensor<2> {
+    async fn conditions(&self, tokens: &[usize], cfg: f32) -> Result<Vec<f32>, SampleError> {
         let rows: Vec<_> = tokens.iter().map(|&token| (0, token)).collect();
-        self.standing.conditions(&self.model, &[self.label], is_guided(cfg), &rows)
+        let branches = Branches::new(&self.standing, &[self.label], is_guided(cfg));
+        Ok(self.network.z(&branches.seen(), &branches.picks(&rows)).await?)
     }
 }
 
-/// The weights of a transformer's blocks over one image.
-async fn to_host(blocks: Vec<Tensor<4>>) -> Result<HostAttention, SampleError> {
-    let weights = Tensor::cat(blocks, 0);
-    let [blocks, heads, seq, _] = weights.dims();
-    Ok(HostAttention { blocks, heads, seq, weights: read(weights).await? })
+impl HeadSettings {
+    fn draw<'a>(&self, steps: &'a Steps, noise: &'a [f32], explain: bool) -> Draw<'a> {
+        let HeadSettings { cfg, temperature, clip, .. } = *self;
+        let stride = usize::from(explain);
+        Draw { steps, noise, cfg: is_guided(cfg).then_some(cfg), temperature, clip, stride, explain }
+    }
+}
+
+impl HostAttention {
+    /// The weights of some blocks, each `[heads, seq, seq]`.
+    fn new(blocks: &[Vec<f32>], heads: usize, seq: usize) -> Self {
+        Self { blocks: blocks.len(), heads, seq, weights: blocks.concat() }
+    }
 }

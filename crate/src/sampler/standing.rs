@@ -1,12 +1,9 @@
 //! Pictures under way: which tokens are known, and which iteration comes next.
 //! Section 3.4 of the paper; a decoding goes from one standing to the next, and may start from any.
 
-use burn::tensor::Tensor;
-
 use super::SampleError;
-use crate::config::MarConfig;
-use crate::config::Label;
-use crate::model::{Mar, indices};
+use crate::config::{Label, MarConfig};
+use crate::fast::Seen;
 
 /// What is known of some images before an iteration.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,22 +55,40 @@ impl Standing {
     pub(super) fn left(&self, length: usize) -> usize {
         self.masked.chunks_exact(length).next().map_or(0, count)
     }
+}
 
-    /// z of `rows` (image and token) under each image's label: conditional, then unconditional when `guided`.
-    pub(super) fn conditions(&self, model: &Mar, labels: &[Label], guided: bool, rows: &[(usize, usize)]) -> Tensor<2> {
+/// Pictures as the backbone takes them: once under their labels, and, with guidance, once more under none.
+pub(super) struct Branches {
+    images: usize,
+    tokens: Vec<f32>,
+    masked: Vec<bool>,
+    labels: Vec<Label>,
+}
+
+impl Branches {
+    /// The pictures of `standing`.
+    pub fn new(standing: &Standing, labels: &[Label], guided: bool) -> Self {
         let images = labels.len();
-        let (mut labels, mut tokens, mut masked) = (labels.to_vec(), self.tokens.clone(), self.masked.clone());
+        let (mut tokens, mut masked, mut labels) = (standing.tokens.clone(), standing.masked.clone(), labels.to_vec());
         if guided {
-            labels.extend(vec![None; images]);
             tokens.extend_from_within(..);
             masked.extend_from_within(..);
+            labels.resize(2 * images, None);
         }
-        let z = model.forward(&tokens, &masked, &labels).z;
-        let [batch, length, width] = z.dims();
-        let branches = (0..batch / images).flat_map(|branch| rows.iter().map(move |row| (branch, row)));
-        let picked = branches.map(|(branch, (image, token))| ((branch * images + image) * length + token) as i32);
-        let device = z.device();
-        z.reshape([batch * length, width]).select(0, indices(picked.collect(), &device))
+        Self { images, tokens, masked, labels }
+    }
+
+    /// What the backbone sees.
+    pub fn seen(&self) -> Seen<'_> {
+        Seen { tokens: &self.tokens, masked: &self.masked, labels: &self.labels }
+    }
+
+    /// `rows` (image and token) of the first branch, then of the second.
+    pub fn picks(&self, rows: &[(usize, usize)]) -> Vec<(usize, usize)> {
+        let branches = self.labels.len() / self.images;
+        (0..branches)
+            .flat_map(|branch| rows.iter().map(move |&(image, token)| (branch * self.images + image, token)))
+            .collect()
     }
 }
 

@@ -8,8 +8,9 @@ mod replay;
 use serde::{Deserialize, Serialize};
 
 pub use self::replay::{Replay, ReplayError, replay};
-use crate::engine::Engine;
 use crate::config::Label;
+use crate::diffusion::Solver;
+use crate::engine::Engine;
 use crate::sampler::{CfgSchedule, Decoding, Iteration, Settings, Standing};
 
 /// What `format` says in every trace.
@@ -59,6 +60,15 @@ pub struct TraceSettings {
     pub iterations: usize,
     /// Diffusion steps a token.
     pub steps: usize,
+    /// Those of the last iteration, where later iterations take fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_steps: Option<usize>,
+    /// How the reverse process is solved.
+    #[serde(default, skip_serializing_if = "Solver::is_ddpm")]
+    pub solver: Solver,
+    /// The unconditional branch runs in every so many-th iteration.
+    #[serde(default = "crate::sampler::each", skip_serializing_if = "is_each")]
+    pub cfg_every: usize,
     /// Scale of the noise that each reverse step adds.
     pub temperature: f32,
 }
@@ -104,9 +114,9 @@ pub struct TraceIteration {
 /// Milliseconds an iteration took.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TraceMs {
-    /// In the transformer.
+    /// In the transformer; 0 where the device did both in one go.
     pub backbone: f32,
-    /// In the denoising head.
+    /// In the denoising head, or in both.
     pub head: f32,
 }
 
@@ -171,6 +181,9 @@ impl Trace {
                 cfg_schedule: settings.cfg_schedule,
                 iterations: settings.iterations,
                 steps: settings.steps.parse().map_err(|_| plain())?,
+                late_steps: settings.late_steps,
+                solver: settings.solver,
+                cfg_every: settings.cfg_every,
                 temperature: settings.temperature,
             },
             order: image.order.clone(),
@@ -181,11 +194,11 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Notes the iteration that took `decoding` from `before` to where it stands.
-    pub fn push(&mut self, before: &Standing, iteration: &Iteration, decoding: &Decoding) {
-        let after = |&taken: &usize| decoding.schedule().after(taken);
+    /// Notes `iteration`, before which the picture stood at `before`.
+    pub fn push(&mut self, before: &Standing, iteration: &Iteration) {
+        let after = |&taken: &usize| iteration.steps.after(taken);
         let (timesteps, alpha_bar) =
-            iteration.steps.iter().map(after).map(|(timestep, share)| (timestep, share as f32)).unzip();
+            iteration.taken.iter().map(after).map(|(timestep, share)| (timestep, share as f32)).unzip();
         self.iterations.push(TraceIteration {
             iteration: iteration.iteration,
             tokens: iteration.rows.iter().map(|&(_, token)| token).collect(),
@@ -195,7 +208,7 @@ impl Trace {
             alpha_bar,
             trajectory: iteration.trajectory.clone(),
             before: before.tokens.clone(),
-            ms: TraceMs { backbone: iteration.backbone_ms as f32, head: iteration.head_ms as f32 },
+            ms: TraceMs { backbone: iteration.backbone_ms.unwrap_or(0.0) as f32, head: iteration.head_ms as f32 },
         });
     }
 
@@ -225,13 +238,22 @@ impl Trace {
     }
 }
 
+/// What a trace leaves out, for it is so unless somebody asks for something else.
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_each(every: &usize) -> bool {
+    *every == 1
+}
+
 impl TraceSettings {
     /// What the sampler takes; `clip` is the model's.
     pub fn settings(&self, clip: bool) -> Settings {
         Settings {
             iterations: self.iterations,
             steps: self.steps.to_string(),
+            late_steps: self.late_steps,
+            solver: self.solver,
             cfg: self.cfg,
+            cfg_every: self.cfg_every,
             cfg_schedule: self.cfg_schedule,
             temperature: self.temperature,
             clip,

@@ -4,10 +4,10 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::Recipe;
+use crate::config::Label;
 use crate::data::ImageSet;
 use crate::diffusion::Schedule;
 use crate::diffusion::loss::diffusion_loss;
-use crate::config::Label;
 use crate::model::{Mar, indices};
 use crate::random::{Philox, Stream};
 use crate::tokenizer::{Tokenizer, from_byte};

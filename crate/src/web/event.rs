@@ -33,15 +33,15 @@ pub fn to_js(
     tokenizer: &dyn Tokenizer,
 ) -> Result<JsValue, JsError> {
     let (mut timesteps, mut alpha_bar) = (Vec::new(), Vec::new());
-    for &taken in &iteration.steps {
-        let (timestep, share) = decoding.schedule().after(taken);
+    for &taken in &iteration.taken {
+        let (timestep, share) = iteration.steps.after(taken);
         timesteps.push(timestep as u32);
         alpha_bar.push(share as f32);
     }
     let tokens: Vec<u32> = iteration.rows.iter().map(|&(_, token)| token as u32).collect();
     let image = tokenizer.decode(decoding.tokens());
 
-    let ms = object(&[("backbone", iteration.backbone_ms.into()), ("head", iteration.head_ms.into())])?;
+    let ms = object(&[("backbone", iteration.backbone_ms.unwrap_or(0.0).into()), ("head", iteration.head_ms.into())])?;
     object(&[
         ("iteration", (iteration.iteration as u32).into()),
         ("iterations", (decoding.iterations() as u32).into()),

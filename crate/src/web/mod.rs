@@ -7,7 +7,6 @@ mod moment;
 mod object;
 mod settings;
 
-use burn::tensor::Device;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -16,6 +15,7 @@ use self::go_on::{Finished, GoOn, stopped};
 use self::settings::{DecodeSettings, Standing, parse};
 use crate::config::Defaults;
 use crate::engine;
+use crate::network::Device;
 
 /// Makes a panic readable on the console; called once when the module is loaded.
 #[wasm_bindgen(start)]
@@ -83,6 +83,14 @@ impl Engine {
         Ok(serde_wasm_bindgen::to_value(&info)?)
     }
 
+    /// Diffusion steps of each iteration that a decoding under `settings` would take.
+    ///
+    /// # Errors
+    /// Names the setting that is missing or out of range.
+    pub fn budget(&self, settings: JsValue) -> Result<Vec<u32>, JsError> {
+        Ok(self.decode(settings, JsValue::NULL)?.decoding.budget().map(|steps| steps as u32).collect())
+    }
+
     /// Starts a decoding: from the picture `start`, or, where that is null, with every token masked.
     ///
     /// # Errors
@@ -98,23 +106,15 @@ impl Engine {
     }
 }
 
-#[cfg(feature = "webgpu")]
+#[allow(clippy::unused_async)] // a GPU has to be waited for
 async fn open(device: &str) -> Result<Device, JsError> {
     match device {
-        "cpu" => Ok(Device::flex()),
-        "webgpu" => Device::wgpu_options()
-            .init_async()
-            .await
-            .map_err(|error| JsError::new(&format!("WebGPU could not be started: {error}. Take the CPU engine"))),
-        other => Err(JsError::new(&format!("'{other}' is no device: give cpu or webgpu"))),
-    }
-}
-
-#[cfg(not(feature = "webgpu"))]
-#[allow(clippy::unused_async)] // the same signature as with WebGPU
-async fn open(device: &str) -> Result<Device, JsError> {
-    match device {
-        "cpu" => Ok(Device::flex()),
+        "cpu" => Ok(Device::Cpu),
+        #[cfg(feature = "webgpu")]
+        "webgpu" => match crate::fast::gpu::Device::open().await {
+            Ok(device) => Ok(Device::Gpu(device)),
+            Err(error) => Err(JsError::new(&format!("WebGPU could not be started: {error}. Take the CPU engine"))),
+        },
         other => Err(JsError::new(&format!("this build has no device '{other}': give cpu"))),
     }
 }

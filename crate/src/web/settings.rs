@@ -8,6 +8,7 @@ use wasm_bindgen::prelude::*;
 
 use super::object::message_of;
 use crate::config::Label;
+use crate::diffusion::Solver;
 use crate::sampler::{self, CfgSchedule, Order, Settings};
 
 /// `value` as a `T`; `what` names it in the error.
@@ -26,6 +27,12 @@ pub struct DecodeSettings {
     cfg_schedule: CfgSchedule,
     iterations: usize,
     steps: usize,
+    #[serde(default)]
+    late_steps: Option<usize>,
+    #[serde(default)]
+    solver: Solver,
+    #[serde(default = "sampler::each")]
+    cfg_every: usize,
     temperature: f32,
     pub order: Order,
     stride: usize,
@@ -41,7 +48,10 @@ impl DecodeSettings {
         Settings {
             iterations: self.iterations,
             steps: self.steps.to_string(),
+            late_steps: self.late_steps,
+            solver: self.solver,
             cfg: self.cfg,
+            cfg_every: self.cfg_every,
             cfg_schedule: self.cfg_schedule,
             temperature: self.temperature,
             clip,
@@ -57,6 +67,8 @@ pub struct HeadSettings {
     seed: f64,
     cfg: f32,
     steps: usize,
+    #[serde(default)]
+    solver: Solver,
     temperature: f32,
 }
 
@@ -67,6 +79,7 @@ impl HeadSettings {
             seed: seed(self.seed)?,
             cfg: self.cfg,
             steps: self.steps.to_string(),
+            solver: self.solver,
             temperature: self.temperature,
             clip,
         })

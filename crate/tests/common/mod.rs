@@ -7,24 +7,33 @@ pub mod small;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use marscope::network::Device;
 use safetensors::{Dtype, SafeTensors};
 
-/// The device of this run: the CPU, or what `MARSCOPE_TEST_DEVICE` names (`vulkan` or `webgpu`, if built in).
+/// The device of this run: the fast engine on the CPU, or what `MARSCOPE_TEST_DEVICE` names (`flex`, `webgpu` or `vulkan`,
+/// the last two if built in).
 pub fn device() -> Device {
     match std::env::var("MARSCOPE_TEST_DEVICE").as_deref() {
-        Err(_) | Ok("cpu") => Device::flex(),
-        #[cfg(feature = "vulkan")]
-        Ok("vulkan") => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+        Err(_) | Ok("cpu") => Device::Cpu,
         #[cfg(feature = "webgpu")]
-        Ok("webgpu") => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        Ok("webgpu") => Device::Gpu(pollster::block_on(marscope::fast::gpu::Device::open()).unwrap()),
+        Ok(_) => Device::Burn(burn_device()),
+    }
+}
+
+/// Where plain Burn runs: on the CPU, or where `MARSCOPE_TEST_DEVICE` says, if that is a device of Burn's.
+pub fn burn_device() -> burn::tensor::Device {
+    match std::env::var("MARSCOPE_TEST_DEVICE").as_deref() {
+        Err(_) | Ok("cpu" | "flex" | "webgpu") => burn::tensor::Device::flex(),
+        #[cfg(feature = "vulkan")]
+        Ok("vulkan") => burn::tensor::Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
         Ok(other) => panic!("MARSCOPE_TEST_DEVICE is '{other}', which this build has no engine for"),
     }
 }
 
 /// Whether the run is on a GPU (or software posing as one), where kernels sum in another order.
 pub fn on_gpu() -> bool {
-    std::env::var("MARSCOPE_TEST_DEVICE").is_ok_and(|device| device != "cpu")
+    std::env::var("MARSCOPE_TEST_DEVICE").is_ok_and(|device| !["cpu", "flex"].contains(&device.as_str()))
 }
 
 /// `cpu` on the CPU engine, 1e-3 on a GPU.

@@ -1,16 +1,16 @@
 //! A network small enough to ask much of, and decoding with it.
 //! Its weights are the same in every test.
 
-use std::sync::Arc;
-
-use burn::tensor::Device;
+use marscope::checkpoint::Checkpoint;
 use marscope::config::{Defaults, MarConfig, TokenizerKind, WeightsConfig};
+use marscope::diffusion::Solver;
 use marscope::engine::Engine;
 use marscope::model::Mar;
+use marscope::network::{Device, Network};
 use marscope::sampler::{CfgSchedule, Decoding, Iteration, Settings};
 
 /// A network whose head has something to say: freshly initialised ones end in a layer of zeros.
-pub fn engine(device: &Device) -> Engine {
+pub fn weights() -> (WeightsConfig, Checkpoint) {
     let model = MarConfig {
         img_size: 12,
         vae_stride: 1,
@@ -38,7 +38,7 @@ pub fn engine(device: &Device) -> Engine {
         defaults: Defaults { cfg: 1.0, iterations: 4, steps: 4, temperature: 1.0 },
         model: model.clone(),
     };
-    let mut checkpoint = Mar::init(&model, 5, &Device::flex()).to_checkpoint();
+    let mut checkpoint = Mar::init(&model, 5, &burn::tensor::Device::flex()).to_checkpoint();
     let noise = marscope::random::Philox::new(9);
     for (i, tensor) in checkpoint.tensors.values_mut().enumerate() {
         if tensor.data.iter().all(|&v| v == 0.0) {
@@ -46,14 +46,30 @@ pub fn engine(device: &Device) -> Engine {
             tensor.data.iter_mut().for_each(|v| *v *= 0.1);
         }
     }
-    Engine::new(config, Arc::new(Mar::load(&model, &checkpoint, device).unwrap()))
+    (config, checkpoint)
+}
+
+/// The network on `device`.
+pub fn engine(device: &Device) -> Engine {
+    let (config, checkpoint) = weights();
+    let network = Network::load(&config.model, &checkpoint, device).unwrap();
+    Engine::new(config, network)
+}
+
+/// The network in plain Burn, on the CPU.
+pub fn reference() -> Mar {
+    let (config, checkpoint) = weights();
+    Mar::load(&config.model, &checkpoint, &burn::tensor::Device::flex()).unwrap()
 }
 
 pub fn settings(iterations: usize, steps: usize) -> Settings {
     Settings {
         iterations,
         steps: steps.to_string(),
+        late_steps: None,
+        solver: Solver::Ddpm,
         cfg: 2.0,
+        cfg_every: 1,
         cfg_schedule: CfgSchedule::Linear,
         temperature: 1.0,
         clip: true,
