@@ -8,10 +8,10 @@ use web_time::Instant;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::MarConfig;
 use crate::diffusion::{Draw, Drawn};
-use crate::fast::Seen;
 use crate::fast::cpu::Cpu;
 #[cfg(feature = "webgpu")]
 use crate::fast::gpu;
+use crate::fast::{Seen, Watched};
 #[cfg(feature = "burn")]
 use crate::model::Mar;
 
@@ -62,17 +62,6 @@ pub struct Iterated {
     pub backbone_ms: Option<f64>,
     /// Milliseconds in the head, or in both.
     pub head_ms: f64,
-}
-
-/// What the transformer makes of some pictures.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Watched {
-    /// `[images, L, width]`.
-    pub z: Vec<f32>,
-    /// The encoder's attention weights, a block each, `[images, heads, seen, seen]`.
-    pub encoder: Vec<Vec<f32>>,
-    /// The decoder's, `[images, heads, buffer + L, buffer + L]`.
-    pub decoder: Vec<Vec<f32>>,
 }
 
 impl Network {

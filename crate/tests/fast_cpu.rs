@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use marscope::checkpoint::read_safetensors;
 use marscope::config::{Label, MarConfig};
-use marscope::diffusion::{Draw, Drawn, Schedule, Steps};
+use marscope::diffusion::{Draw, Drawn, Schedule, Solver};
 use marscope::fast::Seen;
 use marscope::fast::cpu::Cpu;
 use marscope::tokenizer::{PixelTokenizer, Tokenizer};
@@ -163,7 +163,7 @@ fn decode(cpu: &Cpu, sample: &Sample, expected: &BTreeMap<String, Vec<f64>>) {
         .chunks_exact(length)
         .map(|order| order.iter().rev().map(|&token| token as usize).collect())
         .collect();
-    let steps = Steps::ddpm(&Schedule::respaced(&sample.num_sampling_steps).unwrap());
+    let steps = Solver::Ddpm.steps(&Schedule::respaced(&sample.num_sampling_steps).unwrap());
     // As the sampler has it: no unconditional branch where the scale is 1.
     let guided = sample.cfg != 1.0;
     let mut tokens = vec![0.0; images * length * dim];
@@ -229,7 +229,7 @@ fn f32s_of(values: &[f32]) -> Vec<f64> {
 
 /// A draw of `tokens` tokens under made-up conditions.
 fn some_draw(cpu: &Cpu, tokens: usize, cfg: Option<f32>, stride: usize, explain: bool, asked: &mut usize) -> Drawn {
-    let steps = Steps::ddpm(&Schedule::respaced("10").unwrap());
+    let steps = Solver::Ddpm.steps(&Schedule::respaced("10").unwrap());
     let (width, dim) = (cpu.config().decoder_embed_dim, cpu.config().token_dim());
     // Every row has numbers of its own, whatever stands beside it.
     let value = |row: usize, at: usize| ((row * 131 + at * 17) as f32 * 0.7).sin();
@@ -277,7 +277,7 @@ fn frames_and_explanations_are_kept_as_asked() {
         }
         // The clean token that follows from what the head said is where the last step goes.
         assert_eq!(every.head.len(), 10 * 5 * 2 * dim);
-        let steps = Steps::ddpm(&Schedule::respaced("10").unwrap());
+        let steps = Solver::Ddpm.steps(&Schedule::respaced("10").unwrap());
         let (last, x) = (steps.table[9], &every.frames[9 * 5 * dim..][..5 * dim]);
         let said = every.head[9 * 5 * 2 * dim..].chunks_exact(2 * dim).flat_map(|row| &row[..dim]);
         let clean: Vec<f64> = x
@@ -292,7 +292,7 @@ fn frames_and_explanations_are_kept_as_asked() {
 #[test]
 fn a_draw_stops_when_told() {
     let cpu = load(&folders()[0]);
-    let steps = Steps::ddpm(&Schedule::respaced("10").unwrap());
+    let steps = Solver::Ddpm.steps(&Schedule::respaced("10").unwrap());
     let z = vec![0.5; cpu.config().decoder_embed_dim];
     let noise = vec![0.5; 11 * cpu.config().token_dim()];
     for most in 0..10 {

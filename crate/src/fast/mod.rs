@@ -13,3 +13,14 @@ pub use backbone::{Kernels, List, Rows, Slot, Then, Transformer};
 pub use plan::{Place, Plan, Seen};
 pub use time::TimeEmbedding;
 pub use weights::{Backbone, Block, Head, Load, Network, ResBlock};
+
+/// What a pass that was watched computed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watched {
+    /// The condition of every token, `[images, L, decoder width]`.
+    pub z: Vec<f32>,
+    /// Attention weights of each encoder block, `[images, heads, buffer + known, buffer + known]`.
+    pub encoder: Vec<Vec<f32>>,
+    /// Attention weights of each decoder block, `[images, heads, buffer + L, buffer + L]`.
+    pub decoder: Vec<Vec<f32>>,
+}

@@ -20,7 +20,7 @@ use pulp::{Arch, Simd, WithSimd};
 use self::draw::Process;
 use self::norm::Norm;
 use self::pass::{Attention, Packer, Pass};
-use super::{Network, Plan, Seen};
+use super::{Network, Plan, Seen, Watched};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::MarConfig;
 use crate::diffusion::{Draw, Drawn};
@@ -36,17 +36,6 @@ pub struct Cpu {
     bare: Norm,
     passes: Pool<pass::Workspace>,
     draws: Pool<draw::Workspace>,
-}
-
-/// What a pass that was watched computed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Watched {
-    /// The condition of every token, `[images, L, decoder width]`.
-    pub z: Vec<f32>,
-    /// Attention weights of each encoder block, `[images, heads, buffer + known, buffer + known]`.
-    pub encoder: Vec<Vec<f32>>,
-    /// Attention weights of each decoder block, `[images, heads, buffer + L, buffer + L]`.
-    pub decoder: Vec<Vec<f32>>,
 }
 
 impl Cpu {
