@@ -1,0 +1,162 @@
+//! The GPU: adapter, device and queue, opened with the limits that a network needs and no more.
+//! Errors of the driver come back as [`GpuError`], never as a panic.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::GpuError;
+use super::kernel::{Compiled, Key};
+use super::tuning::Tuning;
+use crate::config::MarConfig;
+
+/// What the GPU says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its name; browsers often keep it to themselves.
+    pub name: String,
+    /// What it is reached through.
+    pub backend: String,
+    /// Whether it is a CPU posing as a GPU. The CPU engine is then the better choice.
+    pub software: bool,
+}
+
+/// An open GPU; a handle, cheap to clone.
+#[derive(Clone)]
+pub struct Gpu(Arc<Open>);
+
+struct Open {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    adapter: Adapter,
+    tuning: Tuning,
+    compiled: Mutex<HashMap<Key, Compiled>>,
+    lost: Arc<Mutex<Option<String>>>,
+}
+
+impl Gpu {
+    /// Opens the most powerful adapter there is, for networks of `config`'s size.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] and [`GpuError::NoDevice`].
+    pub async fn open(config: &MarConfig) -> Result<Self, GpuError> {
+        Self::open_tuned(config, None).await
+    }
+
+    /// As [`Self::open`], with another tuning than the adapter's kind asks for: how the tests reach every kernel.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_tuned(config: &MarConfig, tuning: Option<Tuning>) -> Result<Self, GpuError> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..wgpu::RequestAdapterOptions::default()
+        };
+        let found = instance.request_adapter(&options).await;
+        let found = found.map_err(|error| GpuError::NoAdapter(error.to_string()))?;
+        let info = found.get_info();
+        let adapter = Adapter {
+            software: is_software(&info),
+            backend: info.backend.to_string(),
+            name: if info.name.is_empty() { "unnamed".into() } else { info.name },
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("marscope"),
+            required_limits: limits(config, &found.limits()),
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) = found.request_device(&descriptor).await.map_err(|error| GpuError::NoDevice {
+            adapter: adapter.name.clone(),
+            reason: error.to_string(),
+        })?;
+        let lost = Arc::new(Mutex::new(None));
+        let tell = |lost: &Arc<Mutex<Option<String>>>, why: String| {
+            lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        };
+        let told = lost.clone();
+        device.set_device_lost_callback(move |reason, message| tell(&told, format!("{reason:?}: {message}")));
+        let told = lost.clone();
+        // Errors are caught in scopes; one that is not would otherwise panic.
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| tell(&told, error.to_string())));
+        let tuning =
+            tuning.unwrap_or(if adapter.software { Tuning::SOFTWARE } else { Tuning::HARDWARE });
+        let open = Open { device, queue, adapter, tuning, compiled: Mutex::default(), lost };
+        #[cfg_attr(target_family = "wasm", expect(clippy::arc_with_non_send_sync, reason = "one thread there, many here"))]
+        Ok(Self(Arc::new(open)))
+    }
+
+    /// What the GPU says of itself.
+    pub fn adapter(&self) -> &Adapter {
+        &self.0.adapter
+    }
+
+    /// What the kernels are built with.
+    pub fn tuning(&self) -> &Tuning {
+        &self.0.tuning
+    }
+
+    pub(super) fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    pub(super) fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    pub(super) fn compiled(&self) -> &Mutex<HashMap<Key, Compiled>> {
+        &self.0.compiled
+    }
+
+    /// That the device is lost, if it is.
+    pub(super) fn check(&self) -> Result<(), GpuError> {
+        match self.0.lost.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            None => Ok(()),
+            Some(why) => Err(GpuError::Lost(why.clone())),
+        }
+    }
+
+    /// Does `work`, and reports what the driver had against it.
+    pub(super) async fn guarded<T>(&self, doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
+        self.check()?;
+        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = self.device().push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let done = work();
+        let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
+        for error in [memory.await, internal.await, validation.await].into_iter().flatten() {
+            self.check()?;
+            return Err(match error {
+                wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { doing },
+                other => GpuError::Refused { doing, reason: other.to_string() },
+            });
+        }
+        Ok(done)
+    }
+}
+
+/// Browsers say so; drivers are known by their type or their name.
+fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    let name = info.name.to_lowercase();
+    let known = ["swiftshader", "llvmpipe", "lavapipe", "basic render"];
+    info.device_type == wgpu::DeviceType::Cpu || known.iter().any(|known| name.contains(known))
+}
+
+/// WebGPU's defaults, but room for the largest tensor of the network where it is larger and the adapter has it, and up to
+/// 32 KiB of workgroup memory, which lets more lanes share the fused head's columns.
+fn limits(config: &MarConfig, adapter: &wgpu::Limits) -> wgpu::Limits {
+    let (wide, head) = (config.encoder_embed_dim.max(config.decoder_embed_dim), config.diffloss_w);
+    let mlp = (wide as f64 * config.mlp_ratio) as usize;
+    let largest = (wide * mlp.max(3 * wide)).max(head * head * (3 * config.diffloss_d + 2)).max(wide * config.class_num);
+    let needed = 4 * largest as u64 + 1024;
+    let base = wgpu::Limits::default();
+    wgpu::Limits {
+        max_storage_buffer_binding_size: needed
+            .max(base.max_storage_buffer_binding_size)
+            .min(adapter.max_storage_buffer_binding_size),
+        max_buffer_size: needed.max(base.max_buffer_size).min(adapter.max_buffer_size),
+        max_compute_workgroup_storage_size: adapter
+            .max_compute_workgroup_storage_size
+            .clamp(base.max_compute_workgroup_storage_size, 32 * 1024),
+        ..base
+    }
+}

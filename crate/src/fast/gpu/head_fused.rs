@@ -1,0 +1,97 @@
+//! The head in one dispatch: all steps of a chunk, four rows a workgroup, nothing but weights and modulations from outside.
+//! Section 3.2 of the paper; for heads narrow enough that their activations fit the memory of a workgroup.
+
+use super::buffers::View;
+use super::device::Gpu;
+use super::head::Wiring;
+use super::kernel::{Kernel, Op};
+use super::load::{Linear, Loader, Norm, padded};
+use super::pass::grid;
+use crate::config::MarConfig;
+use crate::fast::Head;
+
+const REVERSE: Kernel = Kernel {
+    entry: "reverse",
+    source: &[include_str!("weight.wgsl"), include_str!("head_step.wgsl"), include_str!("head_fused.wgsl")],
+    bindings: "rrrrrwww",
+};
+
+/// Columns of a lane, and rows of a workgroup.
+const FOUR: u32 = 4;
+
+/// The kernel's workgroup.
+#[derive(Clone, Copy, Debug)]
+pub struct Fused {
+    lanes: u32,
+    parts: u32,
+    /// Most inputs of a layer, padded.
+    widest: usize,
+}
+
+impl Fused {
+    /// How the kernel would run the head of `config`, if it is narrow enough for it.
+    pub fn new(gpu: &Gpu, config: &MarConfig) -> Option<Self> {
+        let (width, dim) = (config.diffloss_w, config.token_dim());
+        let limits = gpu.device().limits();
+        let widest = padded(width.max(2 * dim));
+        let lanes = (widest as u32).div_ceil(FOUR);
+        // Bytes of workgroup memory: a layer's inputs, two sums a lane, x and the last clean token; and, where lanes share
+        // columns, the partial sums of each part.
+        let base = 16 * (widest + 2 * lanes as usize + 2 * dim + 1);
+        let part = 16 * FOUR as usize * lanes as usize;
+        let memory = limits.max_compute_workgroup_storage_size as usize;
+        if width > gpu.tuning().fused_width || base > memory || lanes > limits.max_compute_invocations_per_workgroup {
+            return None;
+        }
+        let parts = (gpu.tuning().head_lanes / lanes).min(((memory - base) / part) as u32).max(1);
+        Some(Self { lanes, parts, widest })
+    }
+
+    /// The dispatch.
+    pub fn record(
+        self,
+        gpu: &Gpu,
+        config: &MarConfig,
+        head: &Head<Loader>,
+        halves: bool,
+        wiring: &Wiring<'_>,
+    ) -> Op {
+        let partials = if self.parts > 1 { FOUR * self.lanes * self.parts } else { 1 };
+        let constants = [
+            ("HALF", f64::from(u8::from(halves))),
+            ("WIDTH", config.diffloss_w as f64),
+            ("DIM", config.token_dim() as f64),
+            ("DEPTH", config.diffloss_d as f64),
+            ("LANES", f64::from(self.lanes)),
+            ("PARTS", f64::from(self.parts)),
+            ("WIDEST", self.widest as f64),
+            ("PARTIALS", f64::from(partials)),
+        ];
+        let layers = head.blocks.iter().flat_map(|block| [&block.fc1, &block.fc2]);
+        let layers: Vec<&Linear> = [&head.input].into_iter().chain(layers).chain([&head.output]).collect();
+        let weights: Vec<&View> = layers.iter().map(|layer| &layer.weight).collect();
+        let of_block = |norm: &'_ Norm, fc1: &'_ Linear, fc2: &'_ Linear| {
+            [norm.parameter.clone(), fc1.bias.clone(), fc2.bias.clone()]
+        };
+        let mut parameters = vec![head.input.bias.clone()];
+        parameters.extend(head.blocks.iter().flat_map(|block| of_block(&block.norm, &block.fc1, &block.fc2)));
+        parameters.push(head.output.bias.clone());
+        let weights = gpu.joined(&weights);
+        let parameters = gpu.joined(&parameters.iter().collect::<Vec<_>>());
+        let Wiring { inputs, modulated, state, results } = wiring;
+        let views = [
+            &inputs.steps,
+            &inputs.noise,
+            &weights,
+            &parameters,
+            modulated,
+            state,
+            &results.frames,
+            &results.explained,
+        ];
+        Op::new(gpu, &gpu.compile(&REVERSE, &constants), &inputs.passes, &views, |pass| {
+            let tokens = if pass.guided == 0 { FOUR } else { FOUR / 2 };
+            grid(pass.tokens.div_ceil(tokens), 1)
+        })
+    }
+}

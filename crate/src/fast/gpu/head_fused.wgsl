@@ -1,0 +1,310 @@
+// The reverse process of four rows of the head by one workgroup, all steps of a chunk in one dispatch: two tokens with both
+// of their branches, or four tokens without guidance. Section 3.2 of the paper; x, activations and sums never leave the
+// workgroup, and every weight that is read serves four rows.
+//
+// A vec4 is four rows: guided, the conditional branches of both tokens, then the unconditional ones. A lane has the columns
+// lane, lane + LANES, ... of every layer (four at most), and PARTS lanes share a column's inputs.
+
+override WIDTH: u32 = 192u;
+override DIM: u32 = 16u;
+override DEPTH: u32 = 3u;
+override LANES: u32 = 48u;
+override PARTS: u32 = 1u;
+// Most inputs of a layer, and lanes times parts times four where there are parts, else 1.
+override WIDEST: u32 = 192u;
+override PARTIALS: u32 = 1u;
+
+@group(0) @binding(1) var<storage, read> steps: array<Step>;
+// [1 + steps, tokens, DIM]
+@group(0) @binding(2) var<storage, read> noise: array<f32>;
+// Input, both layers of every block, output.
+@group(0) @binding(3) var<storage, read> weight: array<u32>;
+// Bias of the input; for every block scale and shift of its norm and both biases; bias of the output.
+@group(0) @binding(4) var<storage, read> parameter: array<f32>;
+// [steps of the chunk, rows, (3 DEPTH + 2) WIDTH], rows padded
+@group(0) @binding(5) var<storage, read> modulation: array<f32>;
+// x and the clean token that the last step predicted, [2, tokens, DIM]: from chunk to chunk.
+@group(0) @binding(6) var<storage, read_write> state: array<f32>;
+@group(0) @binding(7) var<storage, read_write> frames: array<f32>;
+// [steps, tokens, 2 DIM]
+@group(0) @binding(8) var<storage, read_write> explained: array<f32>;
+
+// What the next layer reads.
+var<workgroup> a: array<vec4<f32>, WIDEST>;
+var<workgroup> partial: array<vec4<f32>, PARTIALS>;
+var<workgroup> sums: array<vec4<f32>, LANES>;
+var<workgroup> squares: array<vec4<f32>, LANES>;
+var<workgroup> x: array<vec4<f32>, DIM>;
+var<workgroup> previous: array<vec4<f32>, DIM>;
+
+// A lane's four columns.
+struct Columns {
+    c0: vec4<f32>,
+    c1: vec4<f32>,
+    c2: vec4<f32>,
+    c3: vec4<f32>,
+}
+
+fn padded(n: u32) -> u32 {
+    return (n + 3u) / 4u * 4u;
+}
+
+// Words of a layer's weights.
+fn words(inputs: u32, n: u32) -> u32 {
+    return padded(inputs) * n / select(1u, 2u, HALF);
+}
+
+// The lane's columns of `a W`, W of `inputs` by `n` from word `at` on. All lanes must come here; the result is whole in the
+// lanes of part 0, and all reading of `a` is over.
+fn layer(at: u32, inputs: u32, n: u32, lane: u32, part: u32) -> Columns {
+    let pairs = padded(inputs) / 2u;
+    let each = (pairs + PARTS - 1u) / PARTS;
+    let from_pair = min(part * each, pairs);
+    let to_pair = min(from_pair + each, pairs);
+    let i0 = min(lane, n - 1u);
+    let i1 = min(lane + LANES, n - 1u);
+    let i2 = min(lane + 2u * LANES, n - 1u);
+    let i3 = min(lane + 3u * LANES, n - 1u);
+    var s = Columns();
+    for (var pair = from_pair; pair < to_pair; pair++) {
+        let even = a[2u * pair];
+        let odd = a[2u * pair + 1u];
+        let w0 = weight_pair(at, n, pair, i0);
+        let w1 = weight_pair(at, n, pair, i1);
+        let w2 = weight_pair(at, n, pair, i2);
+        let w3 = weight_pair(at, n, pair, i3);
+        s.c0 += w0.x * even + w0.y * odd;
+        s.c1 += w1.x * even + w1.y * odd;
+        s.c2 += w2.x * even + w2.y * odd;
+        s.c3 += w3.x * even + w3.y * odd;
+    }
+    if (PARTS > 1u) {
+        let to = 4u * (part * LANES + lane);
+        partial[to] = s.c0;
+        partial[to + 1u] = s.c1;
+        partial[to + 2u] = s.c2;
+        partial[to + 3u] = s.c3;
+    }
+    workgroupBarrier();
+    if (PARTS > 1u && part == 0u) {
+        for (var other = 1u; other < PARTS; other++) {
+            let of = 4u * (other * LANES + lane);
+            s.c0 += partial[of];
+            s.c1 += partial[of + 1u];
+            s.c2 += partial[of + 2u];
+            s.c3 += partial[of + 3u];
+        }
+    }
+    return s;
+}
+
+// Four rows of the modulations at `column`.
+fn modulated_by(rows: vec4<u32>, column: u32) -> vec4<f32> {
+    let at = rows * padded((3u * DEPTH + 2u) * WIDTH) + column;
+    return vec4(modulation[at.x], modulation[at.y], modulation[at.z], modulation[at.w]);
+}
+
+fn parameter_or(at: u32, i: u32, bare: bool, otherwise: f32) -> f32 {
+    if (bare) {
+        return otherwise;
+    }
+    return parameter[at + i];
+}
+
+// `a = (LN(h) * scale + shift) * (1 + scale') + shift'`, the norm's own from `at` on unless it is bare, the modulation's
+// from column `by` on. All lanes must come here, and find `a` written.
+fn norm_modulate(h: Columns, at: u32, bare: bool, rows: vec4<u32>, by: u32, lane: u32, part: u32) {
+    let has = vec4(lane < WIDTH, lane + LANES < WIDTH, lane + 2u * LANES < WIDTH, lane + 3u * LANES < WIDTH);
+    let count = f32(WIDTH);
+    if (part == 0u) {
+        var sum = vec4<f32>();
+        sum += select(vec4<f32>(), h.c0, has.x);
+        sum += select(vec4<f32>(), h.c1, has.y);
+        sum += select(vec4<f32>(), h.c2, has.z);
+        sum += select(vec4<f32>(), h.c3, has.w);
+        sums[lane] = sum;
+    }
+    workgroupBarrier();
+    var mean = vec4<f32>();
+    if (part == 0u) {
+        for (var i = 0u; i < LANES; i++) {
+            mean += sums[i];
+        }
+        mean /= count;
+        var square = vec4<f32>();
+        square += select(vec4<f32>(), (h.c0 - mean) * (h.c0 - mean), has.x);
+        square += select(vec4<f32>(), (h.c1 - mean) * (h.c1 - mean), has.y);
+        square += select(vec4<f32>(), (h.c2 - mean) * (h.c2 - mean), has.z);
+        square += select(vec4<f32>(), (h.c3 - mean) * (h.c3 - mean), has.w);
+        squares[lane] = square;
+    }
+    workgroupBarrier();
+    if (part == 0u) {
+        var square = vec4<f32>();
+        for (var i = 0u; i < LANES; i++) {
+            square += squares[i];
+        }
+        let scale = inverseSqrt(square / count + 1e-6);
+        if (has.x) {
+            put(h.c0, mean, scale, at, bare, rows, by, lane);
+        }
+        if (has.y) {
+            put(h.c1, mean, scale, at, bare, rows, by, lane + LANES);
+        }
+        if (has.z) {
+            put(h.c2, mean, scale, at, bare, rows, by, lane + 2u * LANES);
+        }
+        if (has.w) {
+            put(h.c3, mean, scale, at, bare, rows, by, lane + 3u * LANES);
+        }
+    }
+    workgroupBarrier();
+}
+
+fn put(h: vec4<f32>, mean: vec4<f32>, scale: vec4<f32>, at: u32, bare: bool, rows: vec4<u32>, by: u32, i: u32) {
+    let normed = (h - mean) * scale * parameter_or(at, i, bare, 1.0) + parameter_or(at + WIDTH, i, bare, 0.0);
+    a[i] = normed * (1.0 + modulated_by(rows, by + WIDTH + i)) + modulated_by(rows, by + i);
+}
+
+fn silu(v: vec4<f32>) -> vec4<f32> {
+    return v / (1.0 + exp(-v));
+}
+
+fn bias(at: u32, i: u32, n: u32) -> f32 {
+    return parameter[at + min(i, n - 1u)];
+}
+
+fn noise_of(step: u32, tokens: vec4<u32>, i: u32) -> vec4<f32> {
+    let at = (step * now.tokens + tokens) * DIM + i;
+    return vec4(noise[at.x], noise[at.y], noise[at.z], noise[at.w]);
+}
+
+@compute @workgroup_size(LANES, PARTS)
+fn reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let lane = local.x;
+    let part = local.y;
+    let index = part * LANES + lane;
+    let guided = now.guided != 0u;
+    // The token of each of the four rows, and its row among the conditions; those over the end repeat the last token.
+    let each = select(4u, 2u, guided);
+    let first = item(group) * each;
+    if (first >= now.tokens) {
+        return;
+    }
+    var tokens = vec4(first, first + 1u, first + 2u, first + 3u);
+    if (guided) {
+        tokens = tokens.xyxy;
+    }
+    tokens = min(tokens, vec4(now.tokens - 1u));
+    var conditions = tokens;
+    if (guided) {
+        conditions += vec4(0u, 0u, now.tokens, now.tokens);
+    }
+    let tail = now.tokens * DIM;
+
+    for (var i = index; i < DIM; i += LANES * PARTS) {
+        if (now.first == 0u) {
+            x[i] = noise_of(0u, tokens, i);
+            previous[i] = vec4<f32>();
+        } else {
+            let at = tokens * DIM + i;
+            x[i] = vec4(state[at.x], state[at.y], state[at.z], state[at.w]);
+            previous[i] = vec4(state[tail + at.x], state[tail + at.y], state[tail + at.z], state[tail + at.w]);
+        }
+    }
+    // The padding of the widest layer's inputs, which nothing else writes.
+    for (var i = WIDTH + index; i < WIDEST; i += LANES * PARTS) {
+        a[i] = vec4<f32>();
+    }
+
+    for (var taken = 0u; taken < now.steps; taken++) {
+        let step = now.first + taken;
+        let rows = taken * rows_of(4u) + conditions;
+        // x was written by the lanes that read it here.
+        for (var i = index; i < padded(DIM); i += LANES * PARTS) {
+            a[i] = select(vec4<f32>(), x[min(i, DIM - 1u)], i < DIM);
+        }
+        workgroupBarrier();
+        var h = layer(0u, DIM, WIDTH, lane, part);
+        h.c0 += bias(0u, lane, WIDTH);
+        h.c1 += bias(0u, lane + LANES, WIDTH);
+        h.c2 += bias(0u, lane + 2u * LANES, WIDTH);
+        h.c3 += bias(0u, lane + 3u * LANES, WIDTH);
+        var at = words(DIM, WIDTH);
+        var own = WIDTH;
+        for (var block = 0u; block < DEPTH; block++) {
+            let by = 3u * block * WIDTH;
+            norm_modulate(h, own, false, rows, by, lane, part);
+            let u = layer(at, WIDTH, WIDTH, lane, part);
+            if (part == 0u) {
+                put_silu(u.c0, own + 2u * WIDTH, lane);
+                put_silu(u.c1, own + 2u * WIDTH, lane + LANES);
+                put_silu(u.c2, own + 2u * WIDTH, lane + 2u * LANES);
+                put_silu(u.c3, own + 2u * WIDTH, lane + 3u * LANES);
+            }
+            workgroupBarrier();
+            at += words(WIDTH, WIDTH);
+            let f = layer(at, WIDTH, WIDTH, lane, part);
+            h.c0 += gated(f.c0, own + 3u * WIDTH, rows, by + 2u * WIDTH, lane);
+            h.c1 += gated(f.c1, own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + LANES);
+            h.c2 += gated(f.c2, own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + 2u * LANES);
+            h.c3 += gated(f.c3, own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + 3u * LANES);
+            at += words(WIDTH, WIDTH);
+            own += 4u * WIDTH;
+        }
+        norm_modulate(h, 0u, true, rows, 3u * DEPTH * WIDTH, lane, part);
+        let said = layer(at, WIDTH, 2u * DIM, lane, part);
+        if (part == 0u) {
+            put_said(said.c0, own, lane);
+            put_said(said.c1, own, lane + LANES);
+            put_said(said.c2, own, lane + 2u * LANES);
+            put_said(said.c3, own, lane + 3u * LANES);
+        }
+        workgroupBarrier();
+        for (var i = index; i < DIM; i += LANES * PARTS) {
+            var epsilon = a[i];
+            var v = a[DIM + i];
+            if (guided) {
+                epsilon = (epsilon.zw + now.cfg * (epsilon.xy - epsilon.zw)).xyxy;
+                v = v.xyxy;
+            }
+            let next = reverse_step(steps[step], x[i], previous[i], epsilon, v, noise_of(step + 1u, tokens, i));
+            x[i] = next.x;
+            previous[i] = next.clean;
+            for (var row = 0u; row < each && first + row < now.tokens; row++) {
+                let token = first + row;
+                if (is_kept(step + 1u)) {
+                    frames[(frame_of(step + 1u) * now.tokens + token) * DIM + i] = next.x[row];
+                }
+                if (now.explain != 0u) {
+                    let to = (step * now.tokens + token) * 2u * DIM + i;
+                    explained[to] = epsilon[row];
+                    explained[to + DIM] = v[row];
+                }
+                if (taken + 1u == now.steps) {
+                    state[token * DIM + i] = next.x[row];
+                    state[tail + token * DIM + i] = next.clean[row];
+                }
+            }
+        }
+        // The next step writes over `a`, of which this one's lanes read what others wrote.
+        workgroupBarrier();
+    }
+}
+
+fn put_silu(sum: vec4<f32>, biases: u32, i: u32) {
+    if (i < WIDTH) {
+        a[i] = silu(sum + parameter[biases + i]);
+    }
+}
+
+fn put_said(sum: vec4<f32>, biases: u32, i: u32) {
+    if (i < 2u * DIM) {
+        a[i] = sum + parameter[biases + i];
+    }
+}
+
+fn gated(sum: vec4<f32>, biases: u32, rows: vec4<u32>, by: u32, i: u32) -> vec4<f32> {
+    let column = min(i, WIDTH - 1u);
+    return modulated_by(rows, by + column) * (sum + parameter[biases + column]);
+}
