@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::checkpoint::{Checkpoint, CheckpointError, Weights};
 use crate::config::{ConfigError, Label, MarConfig, TokenizerKind, WeightsConfig};
 use crate::diffusion::Solver;
-use crate::network::{Device, Network};
+use crate::network::{self, Device, Network};
 use crate::sampler::{CfgSchedule, Decoding, ImagePlan, Moment, Order, SampleError, SeededNoise, Settings, Standing};
 use crate::tokenizer::{PixelTokenizer, Tokenizer};
 
@@ -29,6 +29,9 @@ pub enum LoadError {
     /// The weights file.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The network, or its device.
+    #[error(transparent)]
+    Network(#[from] network::LoadError),
 }
 
 impl Engine {
@@ -37,9 +40,9 @@ impl Engine {
     ///
     /// # Errors
     /// Says which of the two is wrong, where, and what to do.
-    pub fn load(config: &str, weights: &[u8], device: &Device) -> Result<Self, LoadError> {
+    pub async fn load(config: &str, weights: &[u8], device: &Device) -> Result<Self, LoadError> {
         let config = WeightsConfig::parse(config)?;
-        let network = Network::load(&config.model, &Checkpoint::read(weights, Weights::Ema)?, device)?;
+        let network = Network::load(&config.model, &Checkpoint::read(weights, Weights::Ema)?, device).await?;
         Ok(Self::new(config, network))
     }
 

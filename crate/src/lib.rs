@@ -12,7 +12,7 @@
 //! let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/fashion");
 //! let config = std::fs::read_to_string(folder.join("config.json"))?;
 //! let weights = std::fs::read(folder.join("model.safetensors"))?;
-//! let engine = Engine::load(&config, &weights, &Device::Cpu)?;
+//! let engine = pollster::block_on(Engine::load(&config, &weights, &Device::Cpu))?;
 //!
 //! // An ankle boot, from seed 7, in 4 iterations of 10 diffusion steps.
 //! let mut settings = engine.settings();

@@ -10,7 +10,7 @@ use crate::config::MarConfig;
 use crate::diffusion::{Draw, Drawn};
 use crate::fast::cpu::Cpu;
 #[cfg(feature = "webgpu")]
-use crate::fast::gpu;
+use crate::fast::gpu::{Gpu, GpuError, Model};
 use crate::fast::{Seen, Watched};
 #[cfg(feature = "burn")]
 use crate::model::Mar;
@@ -20,9 +20,9 @@ use crate::model::Mar;
 pub enum Device {
     /// The fast engine on the processor.
     Cpu,
-    /// The fast engine on a GPU.
+    /// The fast engine on the most powerful GPU there is.
     #[cfg(feature = "webgpu")]
-    Gpu(gpu::Device),
+    Gpu,
     /// Plain Burn: the reference, and any device that Burn knows.
     #[cfg(feature = "burn")]
     Burn(burn::tensor::Device),
@@ -35,10 +35,22 @@ pub enum Network {
     Cpu(Arc<Cpu>),
     /// On a GPU.
     #[cfg(feature = "webgpu")]
-    Gpu(Arc<gpu::Model>),
+    Gpu(Arc<Model>),
     /// In plain Burn.
     #[cfg(feature = "burn")]
     Burn(Arc<Mar>),
+}
+
+/// Why a network cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The parameters.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The GPU.
+    #[cfg(feature = "webgpu")]
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
 }
 
 /// Why a network has no answer.
@@ -68,12 +80,14 @@ impl Network {
     /// The network of `config` with the parameters of `checkpoint`, on `device`.
     ///
     /// # Errors
-    /// Names the tensor that is missing, misshapen, not finite, left over or too large for the device.
-    pub fn load(config: &MarConfig, checkpoint: &Checkpoint, device: &Device) -> Result<Self, CheckpointError> {
+    /// Names the tensor that is missing, misshapen, not finite, left over or too large for the device, or says why there
+    /// is no such device.
+    #[allow(clippy::unused_async)] // a GPU has to be waited for
+    pub async fn load(config: &MarConfig, checkpoint: &Checkpoint, device: &Device) -> Result<Self, LoadError> {
         Ok(match device {
             Device::Cpu => Self::Cpu(Arc::new(Cpu::load(config, checkpoint)?)),
             #[cfg(feature = "webgpu")]
-            Device::Gpu(device) => Self::Gpu(Arc::new(gpu::Model::load(device, config, checkpoint)?)),
+            Device::Gpu => Self::Gpu(Arc::new(Gpu::open(config).await?.load(config, checkpoint).await?)),
             #[cfg(feature = "burn")]
             Device::Burn(device) => Self::Burn(Arc::new(Mar::load(config, checkpoint, device)?)),
         })
@@ -210,7 +224,7 @@ async fn asked<T>(mut go_on: impl AsyncFnMut() -> bool, work: impl Future<Output
 }
 
 #[cfg(feature = "webgpu")]
-fn failed(error: gpu::GpuError) -> NetworkError {
+fn failed(error: GpuError) -> NetworkError {
     NetworkError::Device(error.to_string())
 }
 

@@ -46,8 +46,12 @@ fn loss_falls_and_the_folder_is_ready_to_sample_from() {
     assert_eq!((outcome.step, outcome.stopped), (200, false));
 
     let config = String::from_utf8(read(out.path(), "config.json")).unwrap();
-    let engine =
-        Engine::load(&config, &read(out.path(), "model.safetensors"), &marscope::network::Device::Cpu).unwrap();
+    let engine = pollster::block_on(Engine::load(
+        &config,
+        &read(out.path(), "model.safetensors"),
+        &marscope::network::Device::Cpu,
+    ))
+    .unwrap();
     assert_eq!(engine.config.name, "tiny");
 }
 

@@ -31,10 +31,7 @@ impl DeviceKind {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             #[cfg(feature = "webgpu")]
-            Self::Webgpu => match pollster::block_on(crate::fast::gpu::Device::open()) {
-                Ok(device) => Ok(Device::Gpu(device)),
-                Err(error) => Err(format!("{error}. Take --device cpu")),
-            },
+            Self::Webgpu => Ok(Device::Gpu),
             Self::Flex => Ok(Device::Burn(TrainDevice::Cpu.open()?)),
             #[cfg(feature = "vulkan")]
             Self::Vulkan => Ok(Device::Burn(TrainDevice::Vulkan.open()?)),

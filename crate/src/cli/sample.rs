@@ -92,7 +92,8 @@ pub fn open(path: &Path, device: DeviceKind) -> Result<Engine, Failure> {
     let config = String::from_utf8(read(&path.join("config.json"))?)
         .map_err(|_| format!("{}: config.json is no text", path.display()))?;
     let weights = read(&path.join("model.safetensors"))?;
-    Ok(Engine::load(&config, &weights, &device.open()?).map_err(|error| format!("{}: {error}", path.display()))?)
+    let loaded = pollster::block_on(Engine::load(&config, &weights, &device.open()?));
+    Ok(loaded.map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 /// Writes images `[channels, side, side]` as a PNG, side by side in a grid as square as it can be, without gaps.

@@ -55,8 +55,8 @@ impl Engine {
     /// # Errors
     /// What is wrong with the files, or that there is no such device.
     pub async fn load(config: String, weights: Vec<u8>, device: String) -> Result<Engine, JsError> {
-        let opened = open(&device).await?;
-        Ok(Self { engine: engine::Engine::load(&config, &weights, &opened)?, device })
+        let engine = engine::Engine::load(&config, &weights, &self::device(&device)?).await?;
+        Ok(Self { engine, device })
     }
 
     /// The model's shape, classes and defaults.
@@ -106,15 +106,11 @@ impl Engine {
     }
 }
 
-#[allow(clippy::unused_async)] // a GPU has to be waited for
-async fn open(device: &str) -> Result<Device, JsError> {
-    match device {
+fn device(name: &str) -> Result<Device, JsError> {
+    match name {
         "cpu" => Ok(Device::Cpu),
         #[cfg(feature = "webgpu")]
-        "webgpu" => match crate::fast::gpu::Device::open().await {
-            Ok(device) => Ok(Device::Gpu(device)),
-            Err(error) => Err(JsError::new(&format!("WebGPU could not be started: {error}. Take the CPU engine"))),
-        },
+        "webgpu" => Ok(Device::Gpu),
         other => Err(JsError::new(&format!("this build has no device '{other}': give cpu"))),
     }
 }

@@ -16,7 +16,7 @@ pub fn device() -> Device {
     match std::env::var("MARSCOPE_TEST_DEVICE").as_deref() {
         Err(_) | Ok("cpu") => Device::Cpu,
         #[cfg(feature = "webgpu")]
-        Ok("webgpu") => Device::Gpu(pollster::block_on(marscope::fast::gpu::Device::open()).unwrap()),
+        Ok("webgpu") => Device::Gpu,
         Ok(_) => Device::Burn(burn_device()),
     }
 }

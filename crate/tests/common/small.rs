@@ -52,7 +52,7 @@ pub fn weights() -> (WeightsConfig, Checkpoint) {
 /// The network on `device`.
 pub fn engine(device: &Device) -> Engine {
     let (config, checkpoint) = weights();
-    let network = Network::load(&config.model, &checkpoint, device).unwrap();
+    let network = pollster::block_on(Network::load(&config.model, &checkpoint, device)).unwrap();
     Engine::new(config, network)
 }
 

@@ -116,12 +116,7 @@ impl Gpu {
     }
 
     /// The numbers of the first `bytes` of a read-back buffer, on which `mapped` waits.
-    pub(super) async fn read(
-        &self,
-        buffer: &wgpu::Buffer,
-        bytes: u64,
-        mapped: Mapped,
-    ) -> Result<Vec<f32>, GpuError> {
+    pub(super) async fn read(&self, buffer: &wgpu::Buffer, bytes: u64, mapped: Mapped) -> Result<Vec<f32>, GpuError> {
         // A wait that fails leaves its reason with the mapping or with the lost device.
         let _ = self.device().poll(wgpu::PollType::wait_indefinitely());
         let doing = "while reading back";

@@ -65,10 +65,10 @@ impl Gpu {
             required_limits: limits(config, &found.limits()),
             ..wgpu::DeviceDescriptor::default()
         };
-        let (device, queue) = found.request_device(&descriptor).await.map_err(|error| GpuError::NoDevice {
-            adapter: adapter.name.clone(),
-            reason: error.to_string(),
-        })?;
+        let (device, queue) = found
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| GpuError::NoDevice { adapter: adapter.name.clone(), reason: error.to_string() })?;
         let lost = Arc::new(Mutex::new(None));
         let tell = |lost: &Arc<Mutex<Option<String>>>, why: String| {
             lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
@@ -78,10 +78,12 @@ impl Gpu {
         let told = lost.clone();
         // Errors are caught in scopes; one that is not would otherwise panic.
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| tell(&told, error.to_string())));
-        let tuning =
-            tuning.unwrap_or(if adapter.software { Tuning::SOFTWARE } else { Tuning::HARDWARE });
+        let tuning = tuning.unwrap_or(if adapter.software { Tuning::SOFTWARE } else { Tuning::HARDWARE });
         let open = Open { device, queue, adapter, tuning, compiled: Mutex::default(), lost };
-        #[cfg_attr(target_family = "wasm", expect(clippy::arc_with_non_send_sync, reason = "one thread there, many here"))]
+        #[cfg_attr(
+            target_family = "wasm",
+            expect(clippy::arc_with_non_send_sync, reason = "one thread there, many here")
+        )]
         Ok(Self(Arc::new(open)))
     }
 
@@ -146,7 +148,8 @@ fn is_software(info: &wgpu::AdapterInfo) -> bool {
 fn limits(config: &MarConfig, adapter: &wgpu::Limits) -> wgpu::Limits {
     let (wide, head) = (config.encoder_embed_dim.max(config.decoder_embed_dim), config.diffloss_w);
     let mlp = (wide as f64 * config.mlp_ratio) as usize;
-    let largest = (wide * mlp.max(3 * wide)).max(head * head * (3 * config.diffloss_d + 2)).max(wide * config.class_num);
+    let largest =
+        (wide * mlp.max(3 * wide)).max(head * head * (3 * config.diffloss_d + 2)).max(wide * config.class_num);
     let needed = 4 * largest as u64 + 1024;
     let base = wgpu::Limits::default();
     wgpu::Limits {

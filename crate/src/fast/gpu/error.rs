@@ -7,7 +7,9 @@ use crate::checkpoint::CheckpointError;
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
     /// There is no adapter at all.
-    #[error("no GPU can be reached ({0}). Use the CPU engine, or a browser or driver with WebGPU, Vulkan, Metal or Direct3D 12")]
+    #[error(
+        "no GPU can be reached ({0}). Use the CPU engine, or a browser or driver with WebGPU, Vulkan, Metal or Direct3D 12"
+    )]
     NoAdapter(String),
     /// The adapter gives no device with the limits asked for.
     #[error("the GPU '{adapter}' gives no device ({reason}). Use the CPU engine, or update the driver")]

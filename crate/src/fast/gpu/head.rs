@@ -126,9 +126,8 @@ pub fn record(
     let shape = gpu.constant(&[config.diffloss_w as u32, width as u32]);
     let lanes = ("LANES", f64::from(gpu.tuning().row_lanes));
     let views = [&shape, time, &embedded, &given];
-    let tell = Op::new(gpu, &gpu.compile(&GIVEN, &[lanes]), passes, &views, |pass| {
-        grid(Count::Modulations.of(pass), 1)
-    });
+    let tell =
+        Op::new(gpu, &gpu.compile(&GIVEN, &[lanes]), passes, &views, |pass| grid(Count::Modulations.of(pass), 1));
     let mut modulation = vec![tell];
     let layer = &head.modulation;
     modulation.extend(linear(gpu, halves, passes, Count::Modulations, &given, layer, &modulated, Then::Write));

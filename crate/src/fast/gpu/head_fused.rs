@@ -48,14 +48,7 @@ impl Fused {
     }
 
     /// The dispatch.
-    pub fn record(
-        self,
-        gpu: &Gpu,
-        config: &MarConfig,
-        head: &Head<Loader>,
-        halves: bool,
-        wiring: &Wiring<'_>,
-    ) -> Op {
+    pub fn record(self, gpu: &Gpu, config: &MarConfig, head: &Head<Loader>, halves: bool, wiring: &Wiring<'_>) -> Op {
         let partials = if self.parts > 1 { FOUR * self.lanes * self.parts } else { 1 };
         let constants = [
             ("HALF", f64::from(u8::from(halves))),

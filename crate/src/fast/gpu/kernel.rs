@@ -99,8 +99,7 @@ impl Gpu {
         entries.extend((1..).zip(kinds).map(|(binding, kind)| entry(binding, kind, false)));
         let label = Some(kernel.entry);
         let device = self.device();
-        let layout =
-            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label,
             bind_group_layouts: &[Some(&layout)],

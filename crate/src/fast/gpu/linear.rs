@@ -18,11 +18,8 @@ const DIRECT: Kernel = Kernel {
     source: &[WEIGHT, LINEAR, STRIP, include_str!("linear_direct.wgsl")],
     bindings: BINDINGS,
 };
-const SPLIT: Kernel = Kernel {
-    entry: "split",
-    source: &[WEIGHT, LINEAR, STRIP, include_str!("linear_split.wgsl")],
-    bindings: BINDINGS,
-};
+const SPLIT: Kernel =
+    Kernel { entry: "split", source: &[WEIGHT, LINEAR, STRIP, include_str!("linear_split.wgsl")], bindings: BINDINGS };
 const TILED: Kernel =
     Kernel { entry: "tiled", source: &[WEIGHT, LINEAR, include_str!("linear_tiled.wgsl")], bindings: BINDINGS };
 

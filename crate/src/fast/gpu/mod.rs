@@ -23,5 +23,5 @@ mod workspace;
 
 pub use device::{Adapter, Gpu};
 pub use error::GpuError;
-pub use model::{Cost, Model, Watched};
+pub use model::{Cost, Model};
 pub use tuning::Tuning;

@@ -12,7 +12,7 @@ use super::workspace::{Room, Workspace};
 use crate::checkpoint::Checkpoint;
 use crate::config::MarConfig;
 use crate::diffusion::{Draw, Drawn};
-use crate::fast::{Network, Plan, Seen};
+use crate::fast::{Network, Plan, Seen, Watched};
 
 /// A network, resident on a GPU.
 pub struct Model {
@@ -38,17 +38,6 @@ pub struct Cost {
     pub read: u64,
     /// Times that buffers were made because there was no room.
     pub grown: u64,
-}
-
-/// The backbone with everything that can be seen of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Watched {
-    /// `[images, L, width]`.
-    pub z: Vec<f32>,
-    /// Of each block, `[images, heads, rows, rows]` over buffer and known tokens.
-    pub encoder: Vec<Vec<f32>>,
-    /// Of each block, `[images, heads, rows, rows]` over buffer and all tokens.
-    pub decoder: Vec<Vec<f32>>,
 }
 
 impl Gpu {
