@@ -2,15 +2,18 @@
 //! Every test file uses a part of it.
 #![allow(dead_code)]
 
+#[cfg(feature = "burn")]
 pub mod small;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "burn")]
 use burn::tensor::Device;
 use safetensors::{Dtype, SafeTensors};
 
 /// The device of this run: the CPU, or what `MARSCOPE_TEST_DEVICE` names (`vulkan` or `webgpu`, if built in).
+#[cfg(feature = "burn")]
 pub fn device() -> Device {
     match std::env::var("MARSCOPE_TEST_DEVICE").as_deref() {
         Err(_) | Ok("cpu") => Device::flex(),
