@@ -2,6 +2,7 @@
 //! Every test file uses a part of it.
 #![allow(dead_code)]
 
+#[cfg(feature = "burn")]
 pub mod small;
 
 use std::collections::BTreeMap;
@@ -17,11 +18,14 @@ pub fn device() -> Device {
         Err(_) | Ok("cpu") => Device::Cpu,
         #[cfg(feature = "webgpu")]
         Ok("webgpu") => Device::Gpu,
-        Ok(_) => Device::Burn(burn_device()),
+        #[cfg(feature = "burn")]
+        Ok("flex" | "vulkan") => Device::Burn(burn_device()),
+        Ok(other) => panic!("MARSCOPE_TEST_DEVICE is '{other}', which this build has no engine for"),
     }
 }
 
 /// Where plain Burn runs: on the CPU, or where `MARSCOPE_TEST_DEVICE` says, if that is a device of Burn's.
+#[cfg(feature = "burn")]
 pub fn burn_device() -> burn::tensor::Device {
     match std::env::var("MARSCOPE_TEST_DEVICE").as_deref() {
         Err(_) | Ok("cpu" | "flex" | "webgpu") => burn::tensor::Device::flex(),
