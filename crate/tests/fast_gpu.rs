@@ -192,7 +192,8 @@ fn the_head_on_awkward_shapes() {
                 let noise = noise(&config, &steps, tokens);
                 let draw = Draw { steps: &steps, noise: &noise, cfg, temperature: 0.9, clip, stride, explain };
                 let drawn = block_on(model.draw(&z, &draw)).unwrap();
-                let z: Rows = z.chunks(config.decoder_embed_dim).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
+                let z: Rows =
+                    z.chunks(config.decoder_embed_dim).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
                 check_drawn(&format!("{tokens} tokens, guidance {cfg:?}"), &naive, &z, &draw, &drawn);
             }
         }
@@ -204,9 +205,32 @@ fn the_head_on_awkward_shapes() {
 #[test]
 fn whole_iterations_on_awkward_networks() {
     let networks = [
-        MarConfig { encoder_embed_dim: 130, decoder_embed_dim: 96, decoder_num_heads: 1, encoder_depth: 1, diffloss_w: 130, ..small() },
-        MarConfig { img_size: 11, patch_size: 1, vae_embed_dim: 3, encoder_embed_dim: 10, decoder_embed_dim: 15, diffloss_d: 1, ..small() },
-        MarConfig { vae_embed_dim: 16, img_size: 6, patch_size: 2, vae_stride: 1, diffloss_w: 17, buffer_size: 1, ..small() },
+        MarConfig {
+            encoder_embed_dim: 130,
+            decoder_embed_dim: 96,
+            decoder_num_heads: 1,
+            encoder_depth: 1,
+            diffloss_w: 130,
+            ..small()
+        },
+        MarConfig {
+            img_size: 11,
+            patch_size: 1,
+            vae_embed_dim: 3,
+            encoder_embed_dim: 10,
+            decoder_embed_dim: 15,
+            diffloss_d: 1,
+            ..small()
+        },
+        MarConfig {
+            vae_embed_dim: 16,
+            img_size: 6,
+            patch_size: 2,
+            vae_stride: 1,
+            diffloss_w: 17,
+            buffer_size: 1,
+            ..small()
+        },
     ];
     for (i, config) in networks.iter().enumerate() {
         config.validate().unwrap();
@@ -219,7 +243,15 @@ fn whole_iterations_on_awkward_networks() {
             let picks: Vec<(usize, usize)> = [(0, 2), (0, 5), (1, 2), (1, 5)].to_vec();
             let steps = steps("4");
             let noise = noise(config, &steps, 2);
-            let draw = Draw { steps: &steps, noise: &noise, cfg: Some(2.0), temperature: 1.0, clip: true, stride: 1, explain: true };
+            let draw = Draw {
+                steps: &steps,
+                noise: &noise,
+                cfg: Some(2.0),
+                temperature: 1.0,
+                clip: true,
+                stride: 1,
+                explain: true,
+            };
             let (drawn, z) = block_on(model.iterate(&pictures.seen(), &picks, &draw, true)).unwrap();
             let (all, _) = pictures.naive(&naive);
             let expected: Rows = picks.iter().map(|&(image, token)| all[image][token].clone()).collect();
@@ -242,8 +274,10 @@ fn a_process_in_chunks_is_the_process() {
     let noise = noise(&config, &steps, tokens);
     let mut z = vec![0.0; 2 * tokens * config.decoder_embed_dim];
     Philox::new(3).normal([0, 0, 0], &mut z);
-    let draw = Draw { steps: &steps, noise: &noise, cfg: Some(1.5), temperature: 1.0, clip: true, stride: 6, explain: false };
-    let rows: Rows = z.chunks(config.decoder_embed_dim).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
+    let draw =
+        Draw { steps: &steps, noise: &noise, cfg: Some(1.5), temperature: 1.0, clip: true, stride: 6, explain: false };
+    let rows: Rows =
+        z.chunks(config.decoder_embed_dim).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
     for fused_width in [512, 0] {
         let model = load(&config, &checkpoint, Some(Tuning { fused_width, ..Tuning::SOFTWARE }));
         let drawn = block_on(model.draw(&z, &draw)).unwrap();
@@ -258,10 +292,12 @@ fn workspaces_grow_and_serve_less_again() {
     let model = load(&config, &checkpoint, None);
     let iterate = |images: usize, tokens: usize, spec: &str| {
         let pictures = Pictures::new(&config, &vec![Some(0); images], 6, 8);
-        let picks: Vec<(usize, usize)> = (0..images).flat_map(|image| (0..tokens).map(move |t| (image, 3 * t))).collect();
+        let picks: Vec<(usize, usize)> =
+            (0..images).flat_map(|image| (0..tokens).map(move |t| (image, 3 * t))).collect();
         let steps = steps(spec);
         let noise = noise(&config, &steps, picks.len());
-        let draw = Draw { steps: &steps, noise: &noise, cfg: None, temperature: 1.0, clip: true, stride: 1, explain: true };
+        let draw =
+            Draw { steps: &steps, noise: &noise, cfg: None, temperature: 1.0, clip: true, stride: 1, explain: true };
         block_on(model.iterate(&pictures.seen(), &picks, &draw, true)).unwrap()
     };
     let first = iterate(1, 2, "4");
@@ -296,7 +332,8 @@ fn what_does_not_fit_is_said() {
     let rows = 4_000;
     let z = vec![0.0; rows * config.decoder_embed_dim];
     let noise = noise(&config, &steps, rows);
-    let draw = Draw { steps: &steps, noise: &noise, cfg: None, temperature: 1.0, clip: true, stride: 0, explain: false };
+    let draw =
+        Draw { steps: &steps, noise: &noise, cfg: None, temperature: 1.0, clip: true, stride: 0, explain: false };
     let error = block_on(model.draw(&z, &draw)).err().unwrap();
     assert!(matches!(error, GpuError::TooLarge { .. }), "{error}");
     println!("{error}");
@@ -345,7 +382,13 @@ fn the_official_decodings() {
             for index in 0.. {
                 let Ok(json) = std::fs::read(folder.join(format!("sample{index}.json"))) else { break };
                 let expected = read(&folder.join(format!("sample{index}.safetensors")));
-                decode(&config, &model, &serde_json::from_slice(&json).unwrap(), &expected, &format!("{name}, {index}"));
+                decode(
+                    &config,
+                    &model,
+                    &serde_json::from_slice(&json).unwrap(),
+                    &expected,
+                    &format!("{name}, {index}"),
+                );
             }
         }
     }

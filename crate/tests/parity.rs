@@ -146,8 +146,8 @@ fn decoding_with_recorded_noise() {
     for folder in parity_dirs("mar-") {
         let config = config(&folder);
         let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
-        let network = Network::load(&config, &read_safetensors(&bytes).unwrap(), &device);
-        let network = pollster::block_on(network).unwrap();
+        let checkpoint = read_safetensors(&bytes).unwrap();
+        let network = pollster::block_on(Network::load(&config, &checkpoint, &device)).unwrap();
         let mut samples = 0;
         for index in 0.. {
             let Ok(json) = std::fs::read(folder.join(format!("sample{index}.json"))) else { break };
