@@ -2,6 +2,7 @@
 //! It is the one entry point, for people and for continuous integration alike.
 
 mod apt;
+mod bench;
 mod browser;
 mod node;
 mod process;
@@ -31,6 +32,8 @@ enum Command {
     Wasm(wasm::Args),
     /// Build whatever is missing or out of date and serve the page on this machine.
     Serve(serve::Args),
+    /// Measure the engines against ONNX Runtime Web and `PyTorch`.
+    Bench(bench::Args),
     /// Run every check and every test, stopping at the first step that fails.
     Test(test::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Wasm(args) => wasm::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Test(args) => return test::run(&args),
     };
     match outcome {
