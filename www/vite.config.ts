@@ -6,13 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
 import { offline } from './build/offline';
 import { firstDecoding } from './build/recording';
-import { contentPolicy, engines, fileSizes, models } from './build/site';
+import { contentPolicy, engines, fileSizes, models, weightsHashes } from './build/site';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const bundles = here('./src/pkg');
 const weights = here('../weights');
+const hashes = weightsHashes(weights);
 
-/** The two engines' files are named alike; their folders tell them apart. */
+/** The engines' files are named alike; their folders tell them apart. */
 function assetName({ originalFileNames }: { originalFileNames: string[] }): string {
   const [file = ''] = originalFileNames;
   return file.endsWith('marscope_bg.wasm')
@@ -42,10 +43,13 @@ export default defineConfig({
       cache: here('./node_modules/.cache/marscope'),
     }),
     contentPolicy(),
-    offline(),
+    offline(hashes),
   ],
   resolve: { alias: { '@engine': bundles } },
-  define: { FILE_SIZES: JSON.stringify(fileSizes(weights, bundles)) },
+  define: {
+    FILE_SIZES: JSON.stringify(fileSizes(weights, bundles)),
+    WEIGHTS_HASHES: JSON.stringify(hashes),
+  },
   worker: { format: 'es', rolldownOptions: { output: { assetFileNames: assetName } } },
   build: {
     target: 'es2022',

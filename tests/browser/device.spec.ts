@@ -1,43 +1,9 @@
 // Which device runs, what the page says about it, and that both give the command line's picture.
 
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Page } from '@playwright/test';
+import { largestDifference, sampled } from './command';
 import { expect, pixels, test, visit, waitForPhase } from './visit';
 
 test.use({ file: 'device' });
-
-const ROOT = join(__dirname, '../..');
-
-/** The picture `marscope sample` makes with these settings, as greys; the browser reads the PNG. */
-async function sampled(page: Page, settings: Record<string, string>): Promise<number[]> {
-  const out = join(mkdtempSync(join(tmpdir(), 'marscope-')), 'picture.png');
-  const program = process.env['MARSCOPE_BIN'] ?? join(ROOT, 'target/release/marscope');
-  const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-  const run = spawnSync(
-    program,
-    ['sample', '--model', join(ROOT, 'weights/fashion'), '--count', '1', '--out', out, ...flags],
-    { encoding: 'utf8' },
-  );
-  expect(run.status, run.error?.message ?? run.stderr).toBe(0);
-  return page.evaluate(
-    async (bytes) => {
-      const picture = await createImageBitmap(new Blob([new Uint8Array(bytes)], { type: 'image/png' }));
-      const context = new OffscreenCanvas(picture.width, picture.height).getContext('2d');
-      context?.drawImage(picture, 0, 0);
-      const rgba = context?.getImageData(0, 0, picture.width, picture.height).data ?? [];
-      return Array.from(rgba).filter((_, i) => i % 4 === 0);
-    },
-    Array.from(readFileSync(out)),
-  );
-}
-
-function largestDifference(a: number[], b: number[]): number {
-  expect(b).toHaveLength(a.length);
-  return Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
-}
 
 const SETTINGS = {
   label: '3',
@@ -71,13 +37,21 @@ test('auto takes the CPU where the adapter is software, and says why', async ({ 
   await expect(page.getByText(/Running on the CPU engine: .*software \(.*swiftshader.*\)/i)).toBeVisible();
 });
 
-test('only the bundle that is needed is fetched', async ({ page }) => {
+test('only the bundle that is needed is fetched: here the one with relaxed SIMD', async ({ page }) => {
   const wasm: string[] = [];
   page.on('request', (request) => {
-    if (request.url().endsWith('.wasm')) wasm.push(request.url());
+    const [, bundle] = /\/([a-z-]+)-[^/]*\.wasm$/.exec(request.url()) ?? [];
+    if (bundle) wasm.push(bundle);
   });
   await visit(page, `${address({ ...SETTINGS, iterations: '2', steps: '2' })}&device=cpu&play=0`);
-  expect(wasm).toHaveLength(1);
+  expect(wasm).toEqual(['cpu-relaxed']);
+
+  await test.step('the plain one where that is not to be had', async () => {
+    await page.route('**/cpu-relaxed-*.wasm', (route) => route.fulfill({ status: 404 }));
+    await page.reload();
+    await waitForPhase(page, 'done');
+    expect(wasm).toEqual(['cpu-relaxed', 'cpu-relaxed', 'cpu']);
+  });
 });
 
 test('auto takes the CPU where a real adapter does not work out, and says so', async ({ page }) => {

@@ -33,7 +33,7 @@ function tensors(header: Header) {
 
 /** Answers the weights' request with this body, or with this status. */
 async function serveWeights(page: Page, answer: Buffer | number): Promise<void> {
-  await page.route('**/model.safetensors', (route) =>
+  await page.route('**/model.safetensors*', (route) =>
     typeof answer === 'number' ? route.fulfill({ status: answer }) : route.fulfill({ status: 200, body: answer }),
   );
 }
@@ -47,7 +47,7 @@ async function expectRecovery(page: Page, message: RegExp): Promise<void> {
   await expect(alert).not.toContainText(/undefined|unreachable|\[object/);
   await page.getByRole('radio', { name: 'Bag' }).check();
   await expect(page).toHaveURL(/label=8/);
-  await page.unroute('**/model.safetensors');
+  await page.unroute('**/model.safetensors*');
   await alert.getByRole('button', { name: 'Try again' }).click();
   await waitForPhase(page, 'done');
   await expect(alert).toHaveCount(0);
@@ -65,7 +65,7 @@ test('a server that fails', async ({ page }) => {
 });
 
 test('no connection', async ({ page }) => {
-  await page.route('**/model.safetensors', (route) => route.abort());
+  await page.route('**/model.safetensors*', (route) => route.abort());
   await expectRecovery(page, /Could not fetch weights\/fashion\/model\.safetensors/);
 });
 

@@ -1,48 +1,79 @@
 // Once visited, the page needs no network: it opens, and draws pictures it has never drawn before.
 
-import { QUICK, expect, pixels, test, visit, waitForPhase } from './visit';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { QUICK, expect, pixels, test, waitForPhase } from './visit';
 
 test.use({ file: 'offline', serviceWorkers: 'allow' });
 
-test('a second visit works without a network', async ({ page, context }) => {
-  await visit(page, `${QUICK}&play=0`);
+const WWW = join(__dirname, '../../www');
+type Files = (folder: string, options: object) => (request: unknown, response: unknown) => void;
+const sirv = createRequire(join(WWW, 'package.json'))('sirv') as Files;
+
+/** A host that tells browsers what has not changed, as hosts do, and notes what it sends whole. */
+async function host(): Promise<{ address: string; sent: string[]; close: () => void }> {
+  const files = sirv(process.env['PAGE_DIST'] ?? join(WWW, 'dist'), { etag: true });
+  const sent: string[] = [];
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '', 'http://host');
+    response.on('finish', () => {
+      if (response.statusCode === 200) sent.push(pathname);
+    });
+    files(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { address: `http://127.0.0.1:${port}/`, sent, close: () => server.close() };
+}
+
+test('a second visit works without a network, and nothing large is fetched twice or in vain', async ({
+  page,
+  context,
+}) => {
+  const { address, sent, close } = await host();
+  const of = (name: RegExp): string[] => sent.filter((path) => name.test(path));
+  await page.goto(`${address}?${QUICK}&play=0`);
+  await waitForPhase(page, 'done');
   const shown = await pixels(page);
-  await page.evaluate(async () => {
-    await navigator.serviceWorker.ready;
+
+  await test.step('kept are the page, both CPU engines and its own model, each fetched once', async () => {
+    const kept = await page.evaluate(async () => {
+      await navigator.serviceWorker.ready;
+      const names = await caches.keys();
+      const requests = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
+      return requests.flat().map(({ url }) => new URL(url).pathname);
+    });
+    expect(kept.filter((path) => /\/cpu-[^/]*\.wasm$/.test(path))).toHaveLength(2);
+    expect(kept.filter((path) => path.endsWith('model.safetensors'))).toHaveLength(1);
+    expect(kept.filter((path) => /\/gpu-.*\.wasm/.test(path))).toEqual([]);
+    expect(of(/model\.safetensors$/)).toHaveLength(1);
+    expect(of(/\/cpu-[^/]*\.wasm$/)).toHaveLength(2);
+    expect(of(/\/index-[^/]*\.js$/)).toHaveLength(1);
+    // Neither the large engine nor the recording, which another picture has no use for.
+    expect(of(/\/gpu-[^/]*\.wasm$|\/recordings\//)).toEqual([]);
   });
 
-  await context.setOffline(true);
-  await page.reload();
-  await waitForPhase(page, 'done');
-  expect(await pixels(page)).toEqual(shown);
-  await page.getByRole('radio', { name: 'Bag' }).check();
-  await waitForPhase(page, 'done');
-  const bag = await pixels(page);
-  expect(bag).not.toEqual(shown);
-  expect(new Set(bag).size).toBeGreaterThan(20);
-
-  // Another address of the same page, in another window.
-  const other = await context.newPage();
-  await other.goto(`./?${QUICK.replace('seed=7', 'seed=123')}&play=0`);
-  await waitForPhase(other, 'done');
-  expect(await pixels(other)).not.toEqual(shown);
-  const scripts = await other.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name));
-  expect(scripts.some((name) => name.endsWith('.js'))).toBe(true);
-});
-
-test('the large WebGPU engine is not fetched ahead', async ({ page, context }) => {
-  const fetched: string[] = [];
-  context.on('request', (request) => fetched.push(request.url()));
-  await visit(page, `${QUICK}&play=0`);
-  const kept = await page.evaluate(async () => {
-    await navigator.serviceWorker.ready;
-    const names = await caches.keys();
-    const requests = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
-    return requests.flat().map(({ url }) => new URL(url).pathname);
+  await test.step('the same picture and another one without a network', async () => {
+    await context.setOffline(true);
+    await page.reload();
+    await waitForPhase(page, 'done');
+    expect(await pixels(page)).toEqual(shown);
+    await page.getByRole('radio', { name: 'Bag' }).check();
+    await waitForPhase(page, 'done');
+    const bag = await pixels(page);
+    expect(bag).not.toEqual(shown);
+    expect(new Set(bag).size).toBeGreaterThan(20);
   });
-  const wasm = kept.filter((path) => path.endsWith('.wasm'));
-  expect(wasm).toHaveLength(1);
-  expect(wasm[0]).toMatch(/\/assets\/cpu-/);
-  expect(kept.filter((path) => path.endsWith('model.safetensors'))).toHaveLength(1);
-  expect(fetched.filter((url) => /\/gpu-.*\.wasm/.test(url))).toEqual([]);
+
+  await test.step('another address of the same page, in another window', async () => {
+    const other = await context.newPage();
+    await other.goto(`${address}?${QUICK.replace('seed=7', 'seed=123')}&play=0`);
+    await waitForPhase(other, 'done');
+    expect(await pixels(other)).not.toEqual(shown);
+    const scripts = await other.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name));
+    expect(scripts.some((name) => name.endsWith('.js'))).toBe(true);
+  });
+  close();
 });

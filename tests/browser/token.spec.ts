@@ -2,9 +2,8 @@
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { AxeBuilder } from '@axe-core/playwright';
 import type { Locator, Page } from '@playwright/test';
-import { QUICK, cell, expect, slide, test, visit } from './visit';
+import { QUICK, cell, expect, expectAccessible, expectNothingSticksOut, slide, test, visit } from './visit';
 
 test.use({ file: 'token' });
 
@@ -56,117 +55,122 @@ async function heat(page: Page): Promise<Map<number, number>> {
   return new Map(cells.map(([position, value]) => [Number(position), Number(value)]));
 }
 
-test('a token goes from noise to pixels, and its strip leads to every step', async ({ page }) => {
-  await look(page);
-  await expect(panel(page)).toContainText(/Number \d+ in the order, sampled in iteration [1-4]\. Finished\./);
-  const strip = section(page, 'noise').getByRole('button', {
-    name: /Diffusion step \d of 5: timestep \d+, alpha-bar \d\.\d+/,
-  });
-  await expect(strip).toHaveCount(STEPS + 1);
-  await expect(strip.last()).toHaveAttribute('aria-current', 'true');
-  const end = await greys(section(page, 'noise').locator('[data-role=token]'));
-  await strip.first().click();
-  await expect(panel(page)).toContainText('Being denoised now.');
-  await expect(cell(page, TOKEN)).toHaveAttribute('data-state', 'active');
-  await expect(section(page, 'noise')).toContainText(`0 of ${STEPS}`);
-  expect(await greys(section(page, 'noise').locator('[data-role=token]'))).not.toEqual(end);
-
-  // Let go of, the panel follows what is made; held again, it stays.
-  await panel(page).getByRole('button', { name: 'follow the newest' }).click();
-  await slide(page, 'timeline', 0);
-  const first = await panel(page).locator('h2').innerText();
-  await panel(page).getByRole('button', { name: 'stay with this one' }).click();
-  await slide(page, 'timeline', 3 * MOMENTS);
-  await expect(panel(page).locator('h2')).toHaveText(first);
-});
-
-test('its path has a point for every frame and ends where it is at the end', async ({ page }) => {
-  await look(page);
-  const points = section(page, 'path').locator('[data-role=path] circle');
-  await expect(points).toHaveCount(STEPS + 1);
-  const now = section(page, 'path').locator('[data-role=now]');
-  expect(await now.getAttribute('cx')).toBe(await points.last().getAttribute('cx'));
-  await section(page, 'noise').getByRole('button', { name: 'Diffusion step 0' }).click();
-  await expect(now).toHaveAttribute('cx', (await points.first().getAttribute('cx')) ?? '');
-  expect(await points.first().getAttribute('cx')).not.toBe(await points.last().getAttribute('cx'));
-  // The way of the predicted clean tokens beside it: a move and a line for each further step.
-  const predicted = section(page, 'path').locator('[data-role=predicted]');
-  await expect(predicted).toHaveAttribute('d', /^M[^ML]+(L[^ML]+){4}$/);
-});
-
 test('weights without a map of real patches say so', async ({ page }) => {
   await page.route('**/patches.json', (route) => route.fulfill({ status: 404 }));
   await look(page);
   await expect(section(page, 'path')).toContainText('These weights bring no map of real patches');
 });
 
-test('what the head says last is the token', async ({ page }) => {
+test('how a token came to be', async ({ page }) => {
   await look(page);
-  const head = section(page, 'head');
-  await expect(head.locator('[data-role=head-step]')).toHaveAttribute('data-step', String(STEPS - 1));
-  const token = await greys(section(page, 'noise').locator('[data-role=token]'));
-  const clean = await greys(head.locator('[data-role=clean]'));
-  expect(clean).toHaveLength(token.length);
-  expect(Math.max(...clean.map((grey, i) => Math.abs(grey - token[i]!)))).toBeLessThanOrEqual(1);
-  const strip = head.getByRole('button', { name: /Predicted clean token at step \d of 5/ });
-  await expect(strip).toHaveCount(STEPS);
-  await strip.first().click();
-  await expect(head.locator('[data-role=head-step]')).toHaveAttribute('data-step', '0');
-  expect(await greys(head.locator('[data-role=noise]'))).not.toEqual(await greys(head.locator('[data-role=clean]')));
+  await test.step('what the head says last is the token', async () => {
+    const head = section(page, 'head');
+    await expect(head.locator('[data-role=head-step]')).toHaveAttribute('data-step', String(STEPS - 1));
+    const token = await greys(section(page, 'noise').locator('[data-role=token]'));
+    const clean = await greys(head.locator('[data-role=clean]'));
+    expect(clean).toHaveLength(token.length);
+    expect(Math.max(...clean.map((grey, i) => Math.abs(grey - token[i]!)))).toBeLessThanOrEqual(1);
+    const strip = head.getByRole('button', { name: /Predicted clean token at step \d of 5/ });
+    await expect(strip).toHaveCount(STEPS);
+    await strip.first().click();
+    await expect(head.locator('[data-role=head-step]')).toHaveAttribute('data-step', '0');
+    expect(await greys(head.locator('[data-role=noise]'))).not.toEqual(await greys(head.locator('[data-role=clean]')));
+  });
+
+  await test.step('its path has a point for every frame and ends where it is at the end', async () => {
+    await slide(page, 'timeline', 4 * MOMENTS - 1);
+    const points = section(page, 'path').locator('[data-role=path] circle');
+    await expect(points).toHaveCount(STEPS + 1);
+    const now = section(page, 'path').locator('[data-role=now]');
+    expect(await now.getAttribute('cx')).toBe(await points.last().getAttribute('cx'));
+    await section(page, 'noise').getByRole('button', { name: 'Diffusion step 0' }).click();
+    await expect(now).toHaveAttribute('cx', (await points.first().getAttribute('cx')) ?? '');
+    expect(await points.first().getAttribute('cx')).not.toBe(await points.last().getAttribute('cx'));
+    // The way of the predicted clean tokens beside it: a move and a line for each further step.
+    const predicted = section(page, 'path').locator('[data-role=predicted]');
+    await expect(predicted).toHaveAttribute('d', /^M[^ML]+(L[^ML]+){4}$/);
+  });
+
+  await test.step('a token goes from noise to pixels, and its strip leads to every step', async () => {
+    await slide(page, 'timeline', 4 * MOMENTS - 1);
+    await expect(panel(page)).toContainText(/Number \d+ in the order, sampled in iteration [1-4]\. Finished\./);
+    const strip = section(page, 'noise').getByRole('button', {
+      name: /Diffusion step \d of 5: timestep \d+, alpha-bar \d\.\d+/,
+    });
+    await expect(strip).toHaveCount(STEPS + 1);
+    await expect(strip.last()).toHaveAttribute('aria-current', 'true');
+    const end = await greys(section(page, 'noise').locator('[data-role=token]'));
+    await strip.first().click();
+    await expect(panel(page)).toContainText('Being denoised now.');
+    await expect(cell(page, TOKEN)).toHaveAttribute('data-state', 'active');
+    await expect(section(page, 'noise')).toContainText(`0 of ${STEPS}`);
+    expect(await greys(section(page, 'noise').locator('[data-role=token]'))).not.toEqual(end);
+
+    // Let go of, the panel follows what is made; held again, it stays.
+    await panel(page).getByRole('button', { name: 'follow the newest' }).click();
+    await slide(page, 'timeline', 0);
+    const first = await panel(page).locator('h2').innerText();
+    await panel(page).getByRole('button', { name: 'stay with this one' }).click();
+    await slide(page, 'timeline', 3 * MOMENTS);
+    await expect(panel(page).locator('h2')).toHaveText(first);
+  });
 });
 
-test('its z is most like itself, and the likeness can be laid over the picture', async ({ page }) => {
+test('what the transformer says of a token', async ({ page }) => {
   await look(page);
-  const similar = await unfold(page, 'similar');
-  const values = await json<number[]>(similar.locator('[data-role=similarity]'), 'data-values');
-  expect(values).toHaveLength(49);
-  expect(values[TOKEN]).toBe(1);
-  expect(values.filter((value) => value < -1 || value >= 1)).toEqual([1]);
-  const others = values.map((value, position) => ({ value, position })).filter(({ position }) => position !== TOKEN);
-  const best = others.reduce((a, b) => (b.value > a.value ? b : a)).position;
-  await expect(similar.locator('ol li').first()).toContainText(
-    `row ${Math.floor(best / 7) + 1}, column ${(best % 7) + 1}`,
-  );
-
-  expect(await heat(page)).toEqual(new Map());
-  await similar.getByRole('button', { name: 'Show on the picture' }).click();
-  await expect(cell(page, TOKEN)).toHaveAttribute('data-heat', '1.0000');
-  expect((await heat(page)).size).toBe(49);
-  await page.getByRole('tab', { name: 'Watch' }).click();
-  expect(await heat(page)).toEqual(new Map());
-});
-
-test('its attention is shared out completely, in every head', async ({ page }) => {
-  await look(page);
-  const attention = await unfold(page, 'attention');
-  const sum = async (): Promise<number> => {
-    const shares = await attention
-      .locator('[data-share]')
-      .evaluateAll((all) => all.map((share) => Number((share as HTMLElement).dataset['share'])));
-    expect(shares).toHaveLength(3);
-    return shares.reduce((a, b) => a + b, 0);
-  };
-  const heads = attention.getByRole('button', { name: /^Block \d, head \d/ });
-  await expect(heads).toHaveCount(16);
-  expect(await sum()).toBeCloseTo(1, 4);
-  await heads.nth(6).click();
-  await expect(heads.nth(6)).toHaveAttribute('aria-pressed', 'true');
-  await expect(attention).toContainText('In block 2, head 3');
-  expect(await sum()).toBeCloseTo(1, 4);
-
-  // Before the last iteration it may be known: then the encoder sees it, and looks at nothing that is masked.
-  const known = (await iterationOf(page)) < 3;
-  await slide(page, 'timeline', (known ? 3 : 0) * MOMENTS);
-  const encoder = attention.getByRole('radio', { name: 'encoder' });
-  if (known) {
-    await encoder.check();
-    await expect(attention.locator('[data-to=masked]')).toHaveAttribute('data-share', '0.000000');
+  await test.step('its attention is shared out completely, in every head', async () => {
+    const attention = await unfold(page, 'attention');
+    const sum = async (): Promise<number> => {
+      const shares = await attention
+        .locator('[data-share]')
+        .evaluateAll((all) => all.map((share) => Number((share as HTMLElement).dataset['share'])));
+      expect(shares).toHaveLength(3);
+      return shares.reduce((a, b) => a + b, 0);
+    };
+    const heads = attention.getByRole('button', { name: /^Block \d, head \d/ });
+    await expect(heads).toHaveCount(16);
     expect(await sum()).toBeCloseTo(1, 4);
-  } else {
-    await expect(encoder).toBeDisabled();
-  }
-  await attention.getByRole('button', { name: 'Show on the picture' }).click();
-  await expect(page.locator('[data-heat="1.0000"]').first()).toBeVisible();
+    await heads.nth(6).click();
+    await expect(heads.nth(6)).toHaveAttribute('aria-pressed', 'true');
+    await expect(attention).toContainText('In block 2, head 3');
+    expect(await sum()).toBeCloseTo(1, 4);
+
+    // Before the last iteration it may be known: then the encoder sees it, and looks at nothing that is masked.
+    const known = (await iterationOf(page)) < 3;
+    await slide(page, 'timeline', (known ? 3 : 0) * MOMENTS);
+    const encoder = attention.getByRole('radio', { name: 'encoder' });
+    if (known) {
+      await encoder.check();
+      await expect(attention.locator('[data-to=masked]')).toHaveAttribute('data-share', '0.000000');
+      expect(await sum()).toBeCloseTo(1, 4);
+    } else {
+      await expect(encoder).toBeDisabled();
+    }
+    await attention.getByRole('button', { name: 'Show on the picture' }).click();
+    await expect(page.locator('[data-heat="1.0000"]').first()).toBeVisible();
+  });
+
+  await test.step('its z is most like itself, and the likeness can be laid over the picture', async () => {
+    await section(page, 'attention').getByRole('button', { name: 'Take it off the picture' }).click();
+    await slide(page, 'timeline', 4 * MOMENTS - 1);
+    const similar = await unfold(page, 'similar');
+    const values = await json<number[]>(similar.locator('[data-role=similarity]'), 'data-values');
+    expect(values).toHaveLength(49);
+    expect(values[TOKEN]).toBe(1);
+    expect(values.filter((value) => value < -1 || value >= 1)).toEqual([1]);
+    const others = values.map((value, position) => ({ value, position })).filter(({ position }) => position !== TOKEN);
+    const best = others.reduce((a, b) => (b.value > a.value ? b : a)).position;
+    await expect(similar.locator('ol li').first()).toContainText(
+      `row ${Math.floor(best / 7) + 1}, column ${(best % 7) + 1}`,
+    );
+
+    expect(await heat(page)).toEqual(new Map());
+    await similar.getByRole('button', { name: 'Show on the picture' }).click();
+    await expect(cell(page, TOKEN)).toHaveAttribute('data-heat', '1.0000');
+    expect((await heat(page)).size).toBe(49);
+    await page.getByRole('tab', { name: 'Watch' }).click();
+    expect(await heat(page)).toEqual(new Map());
+  });
 });
 
 test('64 draws from its z have the mean and the deviation of the command line', async ({ page }) => {
@@ -255,30 +259,10 @@ async function unfoldAll(page: Page): Promise<void> {
   await expect(section(page, 'attention').locator('[data-role=shares]')).toBeVisible();
 }
 
-for (const colorScheme of ['light', 'dark'] as const) {
-  test.describe(colorScheme, () => {
-    test.use({ colorScheme });
-
-    test('axe finds nothing in Token mode with everything open', async ({ page }) => {
-      await look(page);
-      await unfoldAll(page);
-      const { violations } = await new AxeBuilder({ page }).include('[data-role=inspector]').analyze();
-      expect(
-        violations.map(
-          (v) => `${v.id}: ${v.nodes.map((n) => `${n.target.join(' ')} (${n.failureSummary})`).join('; ')}`,
-        ),
-      ).toEqual([]);
-    });
-  });
-}
-
-test('nothing sticks out at 360 px with everything open', async ({ page }) => {
-  await page.setViewportSize({ width: 360, height: 740 });
+test('axe finds nothing with everything open, and nothing sticks out at 360 px', async ({ page }) => {
   await look(page);
   await unfoldAll(page);
-  const { scroll, client } = await page.evaluate(() => ({
-    scroll: document.documentElement.scrollWidth,
-    client: document.documentElement.clientWidth,
-  }));
-  expect(scroll).toBeLessThanOrEqual(client);
+  await expectAccessible(page, '[data-role=inspector]');
+  await page.setViewportSize({ width: 360, height: 740 });
+  await expectNothingSticksOut(page);
 });

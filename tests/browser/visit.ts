@@ -1,5 +1,6 @@
 // What the browser tests do again and again: visiting the page, waiting for a phase, reading the picture.
 
+import { AxeBuilder } from '@axe-core/playwright';
 import { test as base, expect, type Page } from '@playwright/test';
 
 /** A small picture that is quick to make: the same one in every test that does not care. */
@@ -53,4 +54,34 @@ export async function cellStates(page: Page): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const state of states) counts[state ?? ''] = (counts[state ?? ''] ?? 0) + 1;
   return counts;
+}
+
+/** Axe finds nothing in these parts of the page, none meaning all of it, be the scheme light or dark. */
+export async function expectAccessible(page: Page, ...parts: string[]): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    // Colours that are on their way to the other scheme are of neither.
+    await page.evaluate(() =>
+      Promise.allSettled(
+        document
+          .getAnimations()
+          .filter((animation) => animation instanceof CSSTransition)
+          .map(({ finished }) => finished),
+      ),
+    );
+    const { violations } = await parts.reduce((axe, part) => axe.include(part), new AxeBuilder({ page })).analyze();
+    const found = violations.map(
+      (v) => `${v.id}: ${v.nodes.map((n) => `${n.target.join(' ')} (${n.failureSummary})`).join('; ')}`,
+    );
+    expect(found, colorScheme).toEqual([]);
+  }
+}
+
+/** Nothing is wider than the window. */
+export async function expectNothingSticksOut(page: Page): Promise<void> {
+  const { scroll, client } = await page.evaluate(() => ({
+    scroll: document.documentElement.scrollWidth,
+    client: document.documentElement.clientWidth,
+  }));
+  expect(scroll).toBeLessThanOrEqual(client);
 }

@@ -33,7 +33,7 @@ test('loads, plays by itself and finishes', async ({ page }) => {
 test('shows real progress while it loads', async ({ page }) => {
   let release: () => void = () => undefined;
   const released = new Promise<void>((resolve) => (release = resolve));
-  await page.route('**/model.safetensors', async (route) => {
+  await page.route('**/model.safetensors*', async (route) => {
     await released;
     await route.continue();
   });
@@ -47,58 +47,59 @@ test('shows real progress while it loads', async ({ page }) => {
   await expect(bar).toHaveCount(0);
 });
 
-test('scrubbing back shows each earlier state again', async ({ page }) => {
+test('scrubbing shows every moment again', async ({ page }) => {
   await visit(page, `${QUICK}&play=0`);
-  const final = await pixels(page);
-  const seen: number[][] = [];
-  for (let k = 0; k < 4; k++) {
-    await slide(page, 'timeline', k * MOMENTS + MOMENTS - 1);
-    await expect(narration(page)).toContainText(`Iteration ${k + 1} of 4`);
-    seen.push(await pixels(page));
-  }
-  expect(seen[3]).toEqual(final);
-  // A masked patch is mid-grey until its iteration; once known it stays as it is.
-  const known = (image: number[]) => image.filter((v) => v !== 128).length;
-  for (let k = 1; k < 4; k++) {
-    expect(known(seen[k]!)).toBeGreaterThan(known(seen[k - 1]!));
-    const altered = seen[k - 1]!.filter((value, i) => value !== 128 && value !== seen[k]![i]);
-    expect(altered).toEqual([]);
-  }
-  for (const k of [2, 0, 1, 3]) {
-    await slide(page, 'timeline', k * MOMENTS + MOMENTS - 1);
-    expect(await pixels(page)).toEqual(seen[k]);
-  }
-  await slide(page, 'timeline', 0);
-  expect(new Set(await pixels(page))).toEqual(new Set([128]));
-  expect(await cellStates(page)).toMatchObject({
-    chosen: 49 - (await cellStates(page))['masked']!,
-  });
-});
-
-test('scrubbing inside an iteration goes from noise to pixels, in its tokens alone', async ({ page }) => {
-  await visit(page, `${QUICK}&play=0`);
-  await slide(page, 'timeline', 2 * MOMENTS + MOMENTS - 1);
-  const end = await pixels(page);
-  await slide(page, 'inside', -1);
-  await expect(narration(page)).toContainText('The transformer reads');
-  const before = await pixels(page);
-  const changed = new Set<number>();
-  const frames: number[][] = [];
-  for (let frame = 0; frame <= 5; frame++) {
-    await slide(page, 'inside', frame);
-    if (frame < 5) await expect(narration(page)).toContainText(`Diffusion step ${frame} of 5`);
-    const now = await pixels(page);
-    frames.push(now);
-    now.forEach((value, i) => {
-      if (value !== before[i]) changed.add(Math.floor(i / 28 / 4) * 7 + Math.floor((i % 28) / 4));
+  await test.step('scrubbing back shows each earlier state again', async () => {
+    const final = await pixels(page);
+    const seen: number[][] = [];
+    for (let k = 0; k < 4; k++) {
+      await slide(page, 'timeline', k * MOMENTS + MOMENTS - 1);
+      await expect(narration(page)).toContainText(`Iteration ${k + 1} of 4`);
+      seen.push(await pixels(page));
+    }
+    expect(seen[3]).toEqual(final);
+    // A masked patch is mid-grey until its iteration; once known it stays as it is.
+    const known = (image: number[]) => image.filter((v) => v !== 128).length;
+    for (let k = 1; k < 4; k++) {
+      expect(known(seen[k]!)).toBeGreaterThan(known(seen[k - 1]!));
+      const altered = seen[k - 1]!.filter((value, i) => value !== 128 && value !== seen[k]![i]);
+      expect(altered).toEqual([]);
+    }
+    for (const k of [2, 0, 1, 3]) {
+      await slide(page, 'timeline', k * MOMENTS + MOMENTS - 1);
+      expect(await pixels(page)).toEqual(seen[k]);
+    }
+    await slide(page, 'timeline', 0);
+    expect(new Set(await pixels(page))).toEqual(new Set([128]));
+    expect(await cellStates(page)).toMatchObject({
+      chosen: 49 - (await cellStates(page))['masked']!,
     });
-  }
-  expect(frames[5]).toEqual(end);
-  expect(frames[0]).not.toEqual(end);
-  const newest = await page
-    .locator('[data-state=newest]')
-    .evaluateAll((cells) => cells.map((c) => Number((c as HTMLElement).dataset['position'])));
-  expect([...changed].sort((a, b) => a - b)).toEqual(newest.sort((a, b) => a - b));
+  });
+
+  await test.step('scrubbing inside an iteration goes from noise to pixels, in its tokens alone', async () => {
+    await slide(page, 'timeline', 2 * MOMENTS + MOMENTS - 1);
+    const end = await pixels(page);
+    await slide(page, 'inside', -1);
+    await expect(narration(page)).toContainText('The transformer reads');
+    const before = await pixels(page);
+    const changed = new Set<number>();
+    const frames: number[][] = [];
+    for (let frame = 0; frame <= 5; frame++) {
+      await slide(page, 'inside', frame);
+      if (frame < 5) await expect(narration(page)).toContainText(`Diffusion step ${frame} of 5`);
+      const now = await pixels(page);
+      frames.push(now);
+      now.forEach((value, i) => {
+        if (value !== before[i]) changed.add(Math.floor(i / 28 / 4) * 7 + Math.floor((i % 28) / 4));
+      });
+    }
+    expect(frames[5]).toEqual(end);
+    expect(frames[0]).not.toEqual(end);
+    const newest = await page
+      .locator('[data-state=newest]')
+      .evaluateAll((cells) => cells.map((c) => Number((c as HTMLElement).dataset['position'])));
+    expect([...changed].sort((a, b) => a - b)).toEqual(newest.sort((a, b) => a - b));
+  });
 });
 
 test('a reload of the address gives the same picture, another seed another one', async ({ page }) => {
@@ -123,35 +124,43 @@ test('a reload of the address gives the same picture, another seed another one',
   expect(await pixels(page)).toEqual(first);
 });
 
-test('a token is chosen, opened in its own mode, and let go', async ({ page }) => {
+test('every mode is there for the same picture', async ({ page }) => {
   await visit(page, `${QUICK}&play=0`);
-  const open = page.locator('[data-role=open-token]');
-  await expect(open).toHaveCount(0);
-  await cell(page, 24).click();
-  await expect(cell(page, 24)).toHaveAttribute('aria-selected', 'true');
-  await expect(open).toHaveAccessibleName('Open in Token mode: row 4, column 4');
-  await open.click();
-  await expect(page.getByRole('tab', { name: 'Token' })).toHaveAttribute('aria-selected', 'true');
-  await expect(page.getByRole('tabpanel')).toContainText('Token at row 4, column 4');
-  await page.keyboard.press('Escape');
-  await expect(page.locator('[aria-selected=true][data-position]')).toHaveCount(0);
-  await page.getByRole('tab', { name: 'Watch' }).click();
-  await expect(narration(page)).toBeVisible();
-});
+  await test.step('every mode has its panel, and the picture stays where it is', async () => {
+    const canvas = page.locator('canvas[data-role=image]');
+    const before = await canvas.boundingBox();
+    const shown = await pixels(page);
+    for (const mode of ['Token', 'Edit', 'Order', 'Compare', 'Watch']) {
+      await page.getByRole('tab', { name: mode }).click();
+      await expect(page.getByRole('tabpanel', { name: mode })).toBeVisible();
+      const grid = mode === 'Edit' || mode === 'Order' ? 0 : 1;
+      await expect(page.getByRole('grid', { name: /^Tokens, 7 rows of 7/ })).toHaveCount(grid);
+      expect(await canvas.boundingBox()).toEqual(before);
+      expect(await pixels(page)).toEqual(shown);
+    }
+  });
 
-test('every mode has its panel, and the picture stays where it is', async ({ page }) => {
-  await visit(page, `${QUICK}&play=0`);
-  const canvas = page.locator('canvas[data-role=image]');
-  const before = await canvas.boundingBox();
-  const shown = await pixels(page);
-  for (const mode of ['Token', 'Edit', 'Order', 'Compare', 'Watch']) {
-    await page.getByRole('tab', { name: mode }).click();
-    await expect(page.getByRole('tabpanel', { name: mode })).toBeVisible();
-    const grid = mode === 'Edit' || mode === 'Order' ? 0 : 1;
-    await expect(page.getByRole('grid', { name: /^Tokens, 7 rows of 7/ })).toHaveCount(grid);
-    expect(await canvas.boundingBox()).toEqual(before);
-    expect(await pixels(page)).toEqual(shown);
-  }
+  await test.step('a token is chosen, opened in its own mode, and let go', async () => {
+    const open = page.locator('[data-role=open-token]');
+    await expect(open).toHaveCount(0);
+    await cell(page, 24).click();
+    await expect(cell(page, 24)).toHaveAttribute('aria-selected', 'true');
+    await expect(open).toHaveAccessibleName('Open in Token mode: row 4, column 4');
+    await open.click();
+    await expect(page.getByRole('tab', { name: 'Token' })).toHaveAttribute('aria-selected', 'true');
+    await expect(page.getByRole('tabpanel')).toContainText('Token at row 4, column 4');
+    await page.keyboard.press('Escape');
+    await expect(page.locator('[aria-selected=true][data-position]')).toHaveCount(0);
+    await page.getByRole('tab', { name: 'Watch' }).click();
+    await expect(narration(page)).toBeVisible();
+  });
+
+  await test.step('from any moment on one can go another way', async () => {
+    await slide(page, 'timeline', 2 * MOMENTS);
+    await page.getByRole('button', { name: 'Fork here' }).click();
+    await expect(page.getByRole('tab', { name: 'Compare' })).toHaveAttribute('aria-selected', 'true');
+    await expect(page.locator('[data-role=timeline]')).toHaveValue(String(2 * MOMENTS));
+  });
 });
 
 test('what a panel paints over the picture is said, and goes with the panel', async ({ page }) => {
@@ -169,15 +178,7 @@ test('what a panel paints over the picture is said, and goes with the panel', as
   await expect(page.getByRole('list', { name: 'Legend' })).toBeVisible();
 });
 
-test('from any moment on one can go another way', async ({ page }) => {
-  await visit(page, `${QUICK}&play=0`);
-  await slide(page, 'timeline', 2 * MOMENTS);
-  await page.getByRole('button', { name: 'Fork here' }).click();
-  await expect(page.getByRole('tab', { name: 'Compare' })).toHaveAttribute('aria-selected', 'true');
-  await expect(page.locator('[data-role=timeline]')).toHaveValue(String(2 * MOMENTS));
-});
-
-test('the timeline stays in reach while one scrolls', async ({ page }) => {
+test('the timeline stays in reach while one scrolls, and on a laptop all fits one screen', async ({ page }) => {
   await page.setViewportSize({ width: 360, height: 700 });
   await visit(page, `${QUICK}&play=0`);
   for (const share of [0, 0.2, 0.4]) {
@@ -187,11 +188,11 @@ test('the timeline stays in reach while one scrolls', async ({ page }) => {
     }, share);
     await expect(page.locator('[data-role=timeline]')).toBeInViewport({ ratio: 1 });
   }
-});
 
-test('on a laptop picture, panel and timeline fit one screen', async ({ page }) => {
   await page.setViewportSize({ width: 1440, height: 900 });
-  await visit(page, `${QUICK}&play=0`);
+  await page.evaluate(() => {
+    scrollTo(0, 0);
+  });
   for (const target of [
     'canvas[data-role=image]',
     '[data-role=narration]',

@@ -1,12 +1,16 @@
-// Vite plugin: a service worker that keeps the page, its CPU engine and its own model, so that a second visit needs no network.
+// Vite plugin: a service worker that keeps the page, its CPU engines and its own model, so that a second visit needs no network.
 // A new version is fetched beside the old one and takes over once no window shows the old one: never in mid-lecture.
 
 import { readdirSync, statSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { Plugin } from 'vite';
 import { generateSW } from 'workbox-build';
 
-/** Kept from the first visit on. Fonts: the letters that the page and its formulas are written in. */
+/**
+ * Kept from the first visit on. Fonts: the letters that the page and its formulas are written in. Both CPU engines: the one
+ * that was used comes from the browser's own cache, the other is small, and an updated browser may need it, be there a
+ * network or not.
+ */
 const KEPT = [
   'index.html',
   '*.svg',
@@ -14,7 +18,6 @@ const KEPT = [
   'assets/cpu-*.wasm',
   'assets/inter-latin-wght-*.woff2',
   'assets/KaTeX_*.woff2',
-  'recordings/*.json',
   'weights/fashion/*',
 ];
 
@@ -27,7 +30,7 @@ function largest(folder: string): number {
 }
 
 /** Writes sw.js next to the page. Comes last of the plugins, for it lists what the others have written. */
-export function offline(): Plugin {
+export function offline(hashes: Readonly<Record<string, string>>): Plugin {
   let out = '';
   let written = false;
   return {
@@ -50,8 +53,17 @@ export function offline(): Plugin {
           globPatterns: KEPT,
           swDest: join(out, 'sw.js'),
           maximumFileSizeToCacheInBytes: largest(out),
-          // Names under assets/ carry a hash of their content.
+          // Names under assets/ carry a hash of their content, weights carry it behind their name, as the page asks for them
+          // (src/state/engines.svelte.ts): what the browser has of them is not fetched again.
           dontCacheBustURLsMatching: /^assets\//,
+          manifestTransforms: [
+            (entries) => ({
+              manifest: entries.map((entry) => {
+                const hash = entry.url.endsWith('/model.safetensors') && hashes[dirname(entry.url)];
+                return hash ? { ...entry, url: `${entry.url}?v=${hash}`, revision: null } : entry;
+              }),
+            }),
+          ],
           // The whole query is the page's own state.
           ignoreURLParametersMatching: [/./],
           cleanupOutdatedCaches: true,
@@ -72,6 +84,8 @@ export function offline(): Plugin {
               options: { cacheName: 'fonts', expiration: { maxEntries: 12 } },
             },
             { urlPattern: /\/weights\//, handler: 'NetworkFirst', options: { cacheName: 'other-models' } },
+            // Shown only where the engine is slower than the network.
+            { urlPattern: /\/recordings\//, handler: 'NetworkFirst', options: { cacheName: 'recordings' } },
           ],
         });
         for (const warning of warnings) this.warn(`${relative('.', out)}/sw.js: ${warning}`);

@@ -60,7 +60,10 @@ async function recording({ bundle, weights, format, cache }: Sources): Promise<s
   return text;
 }
 
-/** Serves the recording in development and puts it into the build; the page's head asks for it at once. */
+/** Asks for the recording at once where the address asks for nothing in particular: that is the picture recorded. */
+const ASK = `if(!location.search)document.head.append(Object.assign(document.createElement("link"),{rel:"preload",as:"fetch",href:"./${FILE}",crossOrigin:""}))`;
+
+/** Serves the recording in development and puts it into the build. */
 export function firstDecoding(sources: Sources): Plugin {
   return {
     name: 'marscope-first-decoding',
@@ -75,8 +78,6 @@ export function firstDecoding(sources: Sources): Plugin {
     async generateBundle() {
       this.emitFile({ type: 'asset', fileName: FILE, source: await recording(sources) });
     },
-    transformIndexHtml: () => [
-      { tag: 'link', attrs: { rel: 'preload', as: 'fetch', href: `./${FILE}`, crossorigin: '' }, injectTo: 'head' },
-    ],
+    transformIndexHtml: () => [{ tag: 'script', children: ASK, injectTo: 'head-prepend' }],
   };
 }

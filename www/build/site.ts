@@ -1,13 +1,16 @@
 // Vite plugins of the page: the models it serves, the sizes its progress bars count to, its content policy.
 // Models live outside www/, so they are served from there in development and copied into the build.
 
-import { copyFileSync, createReadStream, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, createReadStream, existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plugin } from 'vite';
 
 const MODEL_FILES = ['config.json', 'model.safetensors'];
-/** Principal axes of real patches, and quality over iterations; a model may come without. */
-const OPTIONAL_FILES = ['patches.json', 'iterations.json'];
+/** Principal axes of real patches, and quality over iterations and ways to sample; a model may come without. */
+const OPTIONAL_FILES = ['patches.json', 'iterations.json', 'sampling.json'];
+/** The engine's bundles. */
+const BUNDLES = ['cpu', 'cpu-relaxed', 'gpu'];
 
 /** A model's files that are there. */
 function filesOf(folder: string, name: string): string[] {
@@ -30,7 +33,7 @@ export function models(folder: string): Plugin {
     },
     configureServer(server) {
       server.middlewares.use('/weights', (request, response, next) => {
-        const [, name, file] = /^\/([a-z0-9-]+)\/([a-z.]+)$/.exec(request.url ?? '') ?? [];
+        const [, name, file] = /^\/([a-z0-9-]+)\/([a-z.]+)(?:\?|$)/.exec(request.url ?? '') ?? [];
         if (!name || !file) {
           next();
         } else if (!modelsIn(folder).includes(name) || !filesOf(folder, name).includes(file)) {
@@ -60,7 +63,7 @@ export function engines(folder: string): Plugin {
   return {
     name: 'marscope-engines',
     buildStart() {
-      for (const name of ['cpu', 'gpu']) {
+      for (const name of BUNDLES) {
         const file = join(folder, name, 'marscope_bg.wasm');
         if (!existsSync(file)) this.error(`no ${file}: build the engines first, with \`cargo xtask wasm\``);
       }
@@ -68,24 +71,36 @@ export function engines(folder: string): Plugin {
   };
 }
 
-/** Sizes in bytes of the engines' wasm and the models' weights, by `cpu`, `gpu` and `weights/NAME`. */
+/** Sizes in bytes of the engines' wasm, the models' weights and what lies beside them: see src/engine/bundles.d.ts. */
 export function fileSizes(models: string, engines: string): Record<string, number> {
   const sizes: Record<string, number> = {};
   for (const name of modelsIn(models)) {
     sizes[`weights/${name}`] = statSync(join(models, name, 'model.safetensors')).size;
+    for (const file of filesOf(models, name).filter((other) => !MODEL_FILES.includes(other))) {
+      sizes[`weights/${name}/${file}`] = statSync(join(models, name, file)).size;
+    }
   }
-  for (const engine of ['cpu', 'gpu']) {
+  for (const engine of BUNDLES) {
     const wasm = join(engines, engine, 'marscope_bg.wasm');
     if (existsSync(wasm)) sizes[engine] = statSync(wasm).size;
   }
   return sizes;
 }
 
+/** A hash of each model's weights, by `weights/NAME`. */
+export function weightsHashes(models: string): Record<string, string> {
+  const hashes = modelsIn(models).map((name) => {
+    const weights = readFileSync(join(models, name, 'model.safetensors'));
+    return [`weights/${name}`, createHash('sha256').update(weights).digest('hex').slice(0, 12)];
+  });
+  return Object.fromEntries(hashes) as Record<string, string>;
+}
+
 /** A content policy for the built page: nothing is fetched from or sent to anywhere else. */
 export function contentPolicy(): Plugin {
-  const policy = [
+  const policy = (inline: string[]): string[] => [
     "default-src 'self'",
-    "script-src 'self' 'wasm-unsafe-eval'",
+    ["script-src 'self' 'wasm-unsafe-eval'", ...inline].join(' '),
     "worker-src 'self'",
     "connect-src 'self'",
     "style-src 'self' 'unsafe-inline'",
@@ -94,12 +109,21 @@ export function contentPolicy(): Plugin {
     "media-src 'self' blob:",
     "base-uri 'none'",
     "form-action 'none'",
-  ].join('; ');
+  ];
+  /** The page's own inline scripts, by their content. */
+  const inlineIn = (html: string): string[] =>
+    Array.from(html.matchAll(/<script>([^<]*)<\/script>/g), ([, code = '']) => {
+      return `'sha256-${createHash('sha256').update(code).digest('base64')}'`;
+    });
   return {
     name: 'marscope-content-policy',
     apply: 'build',
-    transformIndexHtml: () => [
-      { tag: 'meta', attrs: { 'http-equiv': 'Content-Security-Policy', content: policy }, injectTo: 'head-prepend' },
+    transformIndexHtml: (html) => [
+      {
+        tag: 'meta',
+        attrs: { 'http-equiv': 'Content-Security-Policy', content: policy(inlineIn(html)).join('; ') },
+        injectTo: 'head-prepend',
+      },
     ],
   };
 }

@@ -71,7 +71,10 @@ export class EngineClient {
     return answer === 'stopped' ? null : answer;
   }
 
-  /** Ends the job under way before its next diffusion step, and drops the questions that wait. */
+  /**
+   * Ends the job under way before its next diffusion step, on a GPU after the iteration under way, and drops the
+   * questions that wait.
+   */
   stop(): void {
     this.#stops++;
     void this.#remote.stop();

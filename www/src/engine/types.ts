@@ -8,6 +8,8 @@ export type OrderKind = 'random' | 'raster' | 'spiral' | 'center';
 /** A way to make an order, or the order itself: order[rank] = position, each position once. */
 export type Order = OrderKind | readonly number[];
 export type CfgSchedule = 'linear' | 'constant';
+/** How the reverse process is solved: with fresh noise in each step, without, or without and to second order. */
+export type Solver = 'ddpm' | 'ddim' | 'dpm';
 
 /** What a model is and what it likes to be run with. */
 export interface ModelInfo {
@@ -39,9 +41,15 @@ export interface DecodeSettings {
   seed: number;
   cfg: number;
   cfgSchedule: CfgSchedule;
+  /** The unconditional branch runs in every so many-th iteration; between, what guidance adds to z is used again. */
+  cfgEvery: number;
   iterations: number;
   /** Diffusion steps per token. */
   steps: number;
+  /** Those of the last iteration, to which the others' go down evenly; null is the same in all. */
+  lateSteps: number | null;
+  solver: Solver;
+  /** Scales the noise that a step adds; the solvers other than DDPM add none. */
   temperature: number;
   order: Order;
   /** Keep every stride-th diffusion step of the trajectory; 1 keeps all. */
@@ -80,7 +88,7 @@ export interface IterationEvent {
   imageBefore: Float32Array;
   /** [channels, height, width] after this iteration. */
   image: Float32Array;
-  /** Milliseconds spent. */
+  /** Milliseconds spent. Where a GPU did both in one submission, backbone is 0 and head is all of it. */
   ms: { backbone: number; head: number };
 }
 
@@ -117,6 +125,7 @@ export interface HeadSettings {
   /** Effective guidance. */
   cfg: number;
   steps: number;
+  solver: Solver;
   temperature: number;
 }
 
@@ -142,7 +151,7 @@ export interface Explanation {
   noise: Float32Array;
   /** [steps, tokenDim]: the clean token this predicts, clipped where the model clips. */
   clean: Float32Array;
-  /** [steps, tokenDim]: standard deviation of what the step adds, before temperature; 0 in the last one. */
+  /** [steps, tokenDim]: standard deviation of what the step adds, before temperature; 0 where none is added. */
   deviation: Float32Array;
 }
 
@@ -151,8 +160,8 @@ export interface Decoding {
   /** order[rank] = token position. */
   order(): Uint32Array;
   /**
-   * One iteration; null when all are done. `goOn` is asked between diffusion steps; once it answers no, the iteration is
-   * given up ('stopped') and the decoding stays where it was.
+   * One iteration; null when all are done. `goOn` is asked between diffusion steps, on a GPU, where an iteration is one
+   * submission, before it; once it answers no, the iteration is given up ('stopped') and the decoding stays where it was.
    */
   advance(goOn: () => Promise<boolean>): Promise<IterationEvent | null | 'stopped'>;
   free(): void;
@@ -161,6 +170,8 @@ export interface Decoding {
 /** A loaded model. */
 export interface Engine {
   info(): ModelInfo;
+  /** Diffusion steps of each iteration. Throws an Error fit for people when a setting is out of range. */
+  budget(settings: DecodeSettings): Uint32Array;
   /** From `start`, or with every token masked. Throws an Error fit for people when a setting is out of range. */
   decode(settings: DecodeSettings, start: Standing | null): Decoding;
   look(moment: Moment): Promise<Look>;

@@ -2,8 +2,10 @@
 // Decoding runs as fast as it can; showing it is the page's business.
 
 import { expose } from 'comlink';
+import relaxedWasm from '@engine/cpu-relaxed/marscope_bg.wasm?url';
 import cpuWasm from '@engine/cpu/marscope_bg.wasm?url';
 import gpuWasm from '@engine/gpu/marscope_bg.wasm?url';
+import { bundleInWords, type BundleName } from './bundle';
 import { download, open } from './download';
 import type {
   DecodeSettings,
@@ -26,27 +28,42 @@ export type OnProgress = (part: Part, received: number) => void;
 
 export interface LoadRequest {
   device: Device;
+  bundle: BundleName;
   /** Absolute address of the page's folder, with a slash at its end. */
   base: string;
   /** The model's folder, relative to base. */
   folder: string;
+  /** The weights' address, relative to base. */
+  weights: string;
 }
 
 let engine: Engine | null = null;
 let stopRequested = false;
 
-async function bundle(device: Device, onProgress: OnProgress): Promise<EngineBundle> {
-  const [module, wasm] =
-    device === 'cpu'
-      ? [await import('@engine/cpu/marscope.js'), cpuWasm]
-      : [await import('@engine/gpu/marscope.js'), gpuWasm];
-  const response = await open(wasm, `The ${device === 'cpu' ? 'CPU' : 'WebGPU'} engine`, (n) => {
-    onProgress('engine', n);
-  });
+const BUNDLES: Record<BundleName, { script: () => Promise<EngineBundle>; wasm: string }> = {
+  cpu: { script: () => import('@engine/cpu/marscope.js'), wasm: cpuWasm },
+  'cpu-relaxed': { script: () => import('@engine/cpu-relaxed/marscope.js'), wasm: relaxedWasm },
+  gpu: { script: () => import('@engine/gpu/marscope.js'), wasm: gpuWasm },
+};
+
+async function start(name: BundleName, onProgress: OnProgress): Promise<EngineBundle> {
+  const { script, wasm } = BUNDLES[name];
+  const [module, response] = await Promise.all([
+    script(),
+    open(wasm, bundleInWords(name), (n) => {
+      onProgress('engine', n);
+    }),
+  ]);
   // Compiling while it streams needs the right type, which not every static host sends.
   const typed = new Response(response.body, { headers: { 'content-type': 'application/wasm' } });
   await module.default({ module_or_path: typed });
   return module;
+}
+
+/** Starts a bundle; the CPU's plain one where the relaxed one is not to be had. */
+function startOr(name: BundleName, onProgress: OnProgress): Promise<EngineBundle> {
+  const started = start(name, onProgress);
+  return name === 'cpu-relaxed' ? started.catch(() => start('cpu', onProgress)) : started;
 }
 
 async function load(request: LoadRequest, onProgress: OnProgress): Promise<ModelInfo> {
@@ -54,9 +71,9 @@ async function load(request: LoadRequest, onProgress: OnProgress): Promise<Model
   engine = null;
   const { base, folder } = request;
   const [module, config, weights] = await Promise.all([
-    bundle(request.device, onProgress),
+    startOr(request.bundle, onProgress),
     download(`${base}${folder}/config.json`, `${folder}/config.json`, () => undefined),
-    download(`${base}${folder}/model.safetensors`, `${folder}/model.safetensors`, (n) => {
+    download(`${base}${request.weights}`, `${folder}/model.safetensors`, (n) => {
       onProgress('weights', n);
     }),
   ]);
@@ -113,7 +130,7 @@ const draw = (request: DrawRequest): Promise<Float32Array | 'stopped'> => begin(
 const explain = (moment: Moment, token: number, settings: HeadSettings): Promise<Explanation> =>
   begin().explain(moment, token, settings);
 
-/** The job under way ends before its next diffusion step. */
+/** The job under way ends before its next diffusion step; on a GPU, where an iteration is one submission, after it. */
 function stop(): void {
   stopRequested = true;
 }

@@ -3,7 +3,7 @@
 
 import type { Device } from '../engine/types';
 import type { Branch, Choices, Pins } from './branch.svelte';
-import { CFG, CFG_SCHEDULES, ORDERS, SEED, STEPS, TEMPERATURE, iterationsRange } from './settings';
+import { CFG, CFG_SCHEDULES, ORDERS, SEED, SOLVERS, STEPS, TEMPERATURE, iterationsRange } from './settings';
 import type { Geometry, ModelFacts, Problem, Range } from './settings';
 import { MODES, type Mode } from './view.svelte';
 
@@ -93,10 +93,13 @@ function readChanges(value: unknown, at: number, facts: ModelFacts): Partial<Cho
   if ('seed' in given) changes.seed = number(given.seed, SEED);
   if ('cfg' in given) changes.cfg = number(given.cfg, CFG);
   if ('cfgSchedule' in given) changes.cfgSchedule = oneOf(given.cfgSchedule, CFG_SCHEDULES);
+  if ('cfgEvery' in given) changes.cfgEvery = number(given.cfgEvery, iterationsRange(facts));
+  if ('steps' in given) changes.steps = number(given.steps, STEPS);
+  if ('lateSteps' in given) changes.lateSteps = given.lateSteps === null ? null : number(given.lateSteps, STEPS);
+  if ('solver' in given) changes.solver = oneOf(given.solver, SOLVERS);
   if ('temperature' in given) changes.temperature = number(given.temperature, TEMPERATURE);
   if (at > 0) return changes;
   if ('iterations' in given) changes.iterations = number(given.iterations, iterationsRange(facts));
-  if ('steps' in given) changes.steps = number(given.steps, STEPS);
   if ('order' in given) changes.order = order(given.order, facts.tokens);
   return changes;
 }

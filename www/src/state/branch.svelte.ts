@@ -1,10 +1,12 @@
 // One decoding with its recording. The trunk is what the settings say; the others fork from a parent, whose recording they
 // share up to the iteration at which something was chosen differently.
 
-import type { CfgSchedule, Device, IterationEvent, Order, Standing } from '../engine/types';
+import type { CfgSchedule, Device, IterationEvent, Order, Solver, Standing } from '../engine/types';
+import { stepsIn } from './budget';
 import { NO_PINS } from './standing';
 import type { Player } from './player.svelte';
-import { momentAt, momentOf, placeOf, timeOf, type Extent, type Place } from './timeline';
+import { SOLVER_NAMES, everyInWords } from './settings';
+import { framesIn, momentAt, momentOf, placeOf, sameExtent, timeOf, type Extent, type Place } from './timeline';
 
 /** What a picture is decoded under. */
 export interface Choices {
@@ -13,8 +15,13 @@ export interface Choices {
   seed: number;
   cfg: number;
   cfgSchedule: CfgSchedule;
+  /** The unconditional branch runs in every so many-th iteration. */
+  cfgEvery: number;
   iterations: number;
   steps: number;
+  /** Diffusion steps of the last iteration; null is as many as in the first. */
+  lateSteps: number | null;
+  solver: Solver;
   temperature: number;
   order: Order;
 }
@@ -27,7 +34,7 @@ export interface ForkSpec {
   parent: Branch;
   /** First iteration of its own; what happens before is the parent's. */
   at: number;
-  /** Choices that differ from the parent's from then on. With `at` above 0: seed, class, guidance, temperature. */
+  /** Choices that differ from the parent's from then on. With `at` above 0: neither iterations nor order. */
   changes: Partial<Choices>;
   /** Only where `at` is 0. */
   pins: Pins;
@@ -81,9 +88,10 @@ export class Branch {
   readonly ranks: Uint32Array | null = $derived.by(() => this.ownRanks ?? (this.at > 0 ? this.parent!.ranks : null));
 
   readonly extent: Extent = $derived.by(() => {
-    const last = this.own.at(-1);
-    const { iterations, steps } = this.choices;
-    return { iterations: last?.iterations ?? iterations, frames: last?.timesteps.length ?? steps + 1 };
+    const { choices, events } = this;
+    const iterations = this.own.at(-1)?.iterations ?? choices.iterations;
+    const frames = Array.from({ length: iterations }, (_, i) => events[i]?.timesteps.length ?? stepsIn(choices, i) + 1);
+    return { iterations, frames };
   });
 
   /** Engine time of its own iterations. */
@@ -93,14 +101,18 @@ export class Branch {
   readonly name: string = $derived.by(() => {
     if (!this.parent) return 'The picture';
     const parts: string[] = [];
-    const { seed, label, cfg, cfgSchedule, iterations, steps, temperature, order } = this.changes;
+    const { seed, label, cfg, cfgSchedule, cfgEvery, iterations, steps, lateSteps, solver, temperature, order } =
+      this.changes;
     if (this.pins.size > 0) parts.push(this.pins.size === 1 ? '1 patch given' : `${this.pins.size} patches given`);
     if (label !== undefined) parts.push(label === null ? 'no class' : `class ${label}`);
     if (seed !== undefined) parts.push(`seed ${seed}`);
     if (cfg !== undefined) parts.push(`guidance ${cfg}`);
     if (cfgSchedule !== undefined) parts.push(`${cfgSchedule} guidance`);
+    if (cfgEvery !== undefined) parts.push(`guidance anew ${everyInWords(cfgEvery)}`);
     if (temperature !== undefined) parts.push(`temperature ${temperature}`);
+    if (solver !== undefined) parts.push(SOLVER_NAMES[solver]);
     if (steps !== undefined) parts.push(`${steps} steps`);
+    if (lateSteps !== undefined) parts.push(lateSteps === null ? 'as many steps in all' : `${lateSteps} at the end`);
     if (iterations !== undefined) parts.push(iterations === 1 ? '1 iteration' : `${iterations} iterations`);
     if (order !== undefined) parts.push(typeof order === 'string' ? `${order} order` : 'an order by hand');
     if (this.device) parts.push(this.device === 'cpu' ? 'on the CPU' : 'on WebGPU');
@@ -117,16 +129,19 @@ export class Branch {
   placeAt(player: Player): Place {
     const { extent } = this;
     const shown = player.extent;
-    if (extent.iterations === shown.iterations && extent.frames === shown.frames) return player.place;
-    if (player.moment === player.end) return { iteration: extent.iterations - 1, frame: extent.frames - 1 };
+    if (sameExtent(extent, shown)) return player.place;
+    if (player.moment === player.end) {
+      const iteration = extent.iterations - 1;
+      return { iteration, frame: framesIn(extent, iteration) - 1 };
+    }
     const share = timeOf(player.moment, shown) / shown.iterations;
     return placeOf(momentAt(share * extent.iterations, extent), extent);
   }
 
   /** Its moment that is nearest to a place of another branch. */
   momentNear(place: Place): number {
-    const { iterations, frames } = this.extent;
-    const iteration = Math.min(place.iteration, iterations - 1);
-    return momentOf({ iteration, frame: Math.min(place.frame, frames - 1) }, this.extent);
+    const { extent } = this;
+    const iteration = Math.min(place.iteration, extent.iterations - 1);
+    return momentOf({ iteration, frame: Math.min(place.frame, framesIn(extent, iteration) - 1) }, extent);
   }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FRAME_MS, enlarge, filmFrame, indexed, shots, type FilmColours } from './film';
 import type { CellState, Scene } from './scene';
+import type { Extent } from './timeline';
 
 const COLOURS: FilmColours = {
   mask: [1, 1, 1],
@@ -26,29 +27,37 @@ function scene(cells: CellState[]): Scene {
   return { iteration: 0, frame: 0, frames: 2, tokens: [], known: 0, cells, cfg: 1, timestep: 0, alphaBar: 0, pixels };
 }
 
+const even = (iterations: number, frames: number): Extent => ({
+  iterations,
+  frames: Array.from({ length: iterations }, () => frames),
+});
+
 describe('shots', () => {
   it.each([
-    [{ iterations: 16, frames: 51 }, 16],
-    [{ iterations: 16, frames: 51 }, 3],
-    [{ iterations: 49, frames: 251 }, 49],
-    [{ iterations: 1, frames: 3 }, 1],
-  ])('go from the first moment to the last recorded one (%o, %d recorded)', (extent, recorded) => {
-    const film = shots(extent, recorded);
-    const moments = film.map(({ moment }) => moment);
-    expect(moments[0]).toBe(0);
-    expect(moments.at(-1)).toBe(recorded * (extent.frames + 1) - 1);
-    expect(moments).toEqual([...new Set(moments)].sort((a, b) => a - b));
-    expect(film.every(({ ms }) => ms > 0 && ms % 10 === 0)).toBe(true);
-    // Long decodings make no endless film, short ones none that is over before one has looked.
-    const seconds = film.slice(0, -1).reduce((sum, { ms }) => sum + ms, 0) / 1000;
-    expect(seconds).toBeLessThanOrEqual(11.1);
-    expect(film.length).toBeLessThan(150);
-    expect(film.at(-1)!.ms).toBeGreaterThan(FRAME_MS * 10);
-  });
+    [16, 51, 16],
+    [16, 51, 3],
+    [49, 251, 49],
+    [1, 3, 1],
+  ])(
+    'go from the first moment to the last recorded one (%d of %d frames, %d recorded)',
+    (iterations, frames, recorded) => {
+      const extent = even(iterations, frames);
+      const film = shots(extent, recorded);
+      const moments = film.map(({ moment }) => moment);
+      expect(moments[0]).toBe(0);
+      expect(moments.at(-1)).toBe(recorded * (frames + 1) - 1);
+      expect(moments).toEqual([...new Set(moments)].sort((a, b) => a - b));
+      expect(film.every(({ ms }) => ms > 0 && ms % 10 === 0)).toBe(true);
+      // Long decodings make no endless film, short ones none that is over before one has looked.
+      const seconds = film.slice(0, -1).reduce((sum, { ms }) => sum + ms, 0) / 1000;
+      expect(seconds).toBeLessThanOrEqual(11.1);
+      expect(film.length).toBeLessThan(150);
+      expect(film.at(-1)!.ms).toBeGreaterThan(FRAME_MS * 10);
+    },
+  );
 
   it('show something of every iteration', () => {
-    const extent = { iterations: 49, frames: 251 };
-    const iterations = new Set(shots(extent, 49).map(({ moment }) => Math.floor(moment / 252)));
+    const iterations = new Set(shots(even(49, 251), 49).map(({ moment }) => Math.floor(moment / 252)));
     expect(iterations.size).toBe(49);
   });
 });

@@ -83,6 +83,11 @@ export const GLOSSARY = {
     name: 'diffusion step',
     meaning: 'One small move from noise towards a token. 50 of them make a token here, unless set otherwise.',
   },
+  solver: {
+    name: 'solver',
+    meaning:
+      'The rule that says how far a diffusion step goes. DDPM, which was trained, adds fresh noise each time; DDIM and DPM-Solver++ add none and need fewer steps.',
+  },
   timestep: {
     name: 'timestep',
     meaning:
@@ -100,7 +105,8 @@ export const GLOSSARY = {
   },
   temperature: {
     name: 'temperature',
-    meaning: 'What the noise added in each diffusion step is multiplied by. Lower plays safe, higher varies more.',
+    meaning:
+      'What the noise added in each diffusion step is multiplied by. Lower plays safe, higher varies more. Only the DDPM solver adds noise.',
   },
   seed: {
     name: 'seed',

@@ -31,6 +31,11 @@ export function count(n: number, noun: string): string {
   return `${n} ${noun}${n === 1 ? '' : 's'}`;
 }
 
+/** Where in its iteration a moment is. */
+export function stepInWords({ frame, frames }: Pick<Scene, 'frame' | 'frames'>): string {
+  return frame < 0 ? 'the transformer reads' : `diffusion step ${frame} of ${frames - 1}`;
+}
+
 /** What is happening, in a heading and a sentence or two. */
 export function narrate(scene: Scene, iterations: number, label: string | null): { heading: string; text: string } {
   const heading = `Iteration ${scene.iteration + 1} of ${iterations}`;

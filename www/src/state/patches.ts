@@ -1,6 +1,8 @@
 // The principal axes of real patches, measured over the training images: two axes to draw a token's way on.
 // They come with the weights, where somebody measured them.
 
+import { fetchExtra } from './extras';
+
 export interface Patches {
   /** Patches measured. */
   count: number;
@@ -20,7 +22,7 @@ const numbers = (value: unknown, length: number): boolean =>
   Array.isArray(value) && value.length === length && value.every((n) => Number.isFinite(n));
 
 /** The axes, or null where the value is none for tokens of this size. */
-export function readPatches(value: unknown, tokenDim: number): Patches | null {
+function readPatches(value: unknown, tokenDim: number): Patches | null {
   const given = (value ?? {}) as Partial<Record<keyof Patches, unknown>>;
   const { axes, sample } = given;
   const good =
@@ -34,4 +36,9 @@ export function readPatches(value: unknown, tokenDim: number): Patches | null {
     Array.isArray(sample) &&
     sample.every((point) => numbers(point, 2));
   return good ? (given as Patches) : null;
+}
+
+/** The axes that come with a model; null where there are none. */
+export async function fetchPatches(model: string, tokenDim: number): Promise<Patches | null> {
+  return readPatches(await fetchExtra(model, 'patches.json'), tokenDim);
 }

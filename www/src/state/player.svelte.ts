@@ -2,11 +2,13 @@
 // It waits where nothing more is recorded, and stops at the end.
 
 import {
+  endOf,
+  framesIn,
   lastMoment,
   momentAt,
   momentCount,
-  momentOf,
   placeOf,
+  sameExtent,
   secondsPerIteration,
   timeOf,
   type Extent,
@@ -16,7 +18,7 @@ import {
 export const SPEEDS = [0.5, 1, 2, 4] as const;
 
 export class Player {
-  extent: Extent = $state.raw({ iterations: 1, frames: 2 });
+  extent: Extent = $state.raw({ iterations: 1, frames: [2] });
   /** Iterations recorded so far. */
   recorded = $state(0);
   moment = $state(0);
@@ -46,7 +48,7 @@ export class Player {
 
   /** Takes note of an arrived iteration, and of how many there will be. */
   record(recorded: number, extent: Extent): void {
-    if (extent.frames !== this.extent.frames || extent.iterations !== this.extent.iterations) this.extent = extent;
+    if (!sameExtent(extent, this.extent)) this.extent = extent;
     this.recorded = recorded;
     if (this.#follow) this.#show(this.last);
   }
@@ -109,9 +111,8 @@ export class Player {
   stepIterations(by: 1 | -1): void {
     this.pause();
     const { iteration, frame } = this.place;
-    const finished = { iteration, frame: this.extent.frames - 1 };
-    if (by > 0 && frame < finished.frame) this.seek(momentOf(finished, this.extent));
-    else this.seek(momentOf({ ...finished, iteration: iteration + by }, this.extent));
+    const here = by > 0 && frame < framesIn(this.extent, iteration) - 1;
+    this.seek(endOf(here ? iteration : iteration + by, this.extent));
   }
 
   #advance(seconds: number): void {

@@ -2,16 +2,18 @@
 // it are the methods here.
 
 import { chooseDevice, type DeviceChoice } from '../engine/device';
-import { checkWebAssembly, EngineClient, type Question } from '../engine/client';
-import type { Device, Explanation, HeadSettings, Look, ModelInfo, Moment } from '../engine/types';
-import type { Part } from '../engine/worker';
+import { checkWebAssembly, type EngineClient } from '../engine/client';
+import type { Device, ModelInfo } from '../engine/types';
 import { MOST_BRANCHES, embedded, formatSights, parseSights, type Sights } from './address';
 import { Branch, type Choices, type ForkSpec } from './branch.svelte';
-import { readPatches, type Patches } from './patches';
+import { Engines } from './engines.svelte';
+import { fetchPatches, type Patches } from './patches';
 import { Player } from './player.svelte';
-import { findToken, orderOf, ranksOf } from './scene';
+import { Questions } from './questions.svelte';
+import { RECORDED, fetchRecording, isRecorded } from './recording';
+import { orderOf, ranksOf } from './scene';
 import { Scheduler } from './scheduler';
-import { CHOICES, FASHION, defaultSettings, formatSettings, parseSettings } from './settings';
+import { CHOICES, FASHION, formatSettings, parseSettings } from './settings';
 import type { Geometry, ModelFacts, PageSettings, Problem } from './settings';
 import { NO_PINS, before } from './standing';
 import { momentOf } from './timeline';
@@ -21,17 +23,11 @@ import { View } from './view.svelte';
 /** Where the page is; also on <html data-phase>. */
 export type Phase = 'loading' | 'ready' | 'running' | 'done' | 'error';
 
-/** The model the recording that comes with the page was made by. */
-const RECORDED = 'fashion';
-
 /** Settings that need another engine or model, not only another decoding. */
 const NEEDS_LOAD: readonly (keyof PageSettings)[] = ['device', 'model'];
 
 /** A pause in the changing of settings that starts the next decoding, in ms. */
 const SETTLE = 250;
-
-/** Samples asked for at a time: what is shown of the progress moves at least that often. */
-const DRAWN_AT_ONCE = 64;
 
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
@@ -44,29 +40,27 @@ function choicesOf(settings: PageSettings): Choices {
 export class Session {
   readonly #search: string;
   readonly #calm = matchMedia('(prefers-reduced-motion: reduce)');
-  #client: EngineClient | null = null;
-  /** Engines on another device than the page's, for branches that ask for one. */
-  readonly #others: Partial<Record<Device, Promise<EngineClient> | undefined>> = {};
   #loading = 0;
   #settle: ReturnType<typeof setTimeout> | undefined;
   /** Whether the visitor changed something since the address was read. */
   #touched = false;
   /** Where the address wants the timeline to stand once it is recorded. */
   #moment: number | null = null;
-  readonly #looks = new WeakMap<object, Promise<Look | null>>();
-  #questions = $state(0);
   readonly #scheduler: Scheduler;
 
   readonly view: View;
   readonly player = new Player();
+  readonly engines = new Engines();
+  readonly questions = new Questions({
+    client: (branch) => this.#engineOf(branch),
+    geometry: () => this.facts,
+    failed: (error) => (this.error = message(error)),
+  });
   page: Omit<PageSettings, keyof Choices> = $state.raw({ model: RECORDED, device: 'auto', play: true });
   problems: Problem[] = $state.raw([]);
   /** Null until a model is loaded. */
   info: ModelInfo | null = $state.raw(null);
   device: DeviceChoice | null = $state.raw(null);
-  /** The device whose engine is being fetched. */
-  expected: Device = $state('cpu');
-  loaded: Record<Part, number> = $state({ engine: 0, weights: 0 });
   state: 'loading' | 'loaded' | 'failed' = $state('loading');
   /** What went wrong last, for people; null when nothing did. */
   error: string | null = $state(null);
@@ -83,11 +77,10 @@ export class Session {
   readonly trunk: Branch = $derived(this.branches[0]!);
   /** The active branch's choices and the page's own settings. */
   readonly settings: PageSettings = $derived({ ...this.active.choices, ...this.page });
-  readonly asking: boolean = $derived(this.#questions > 0);
   /** Whether the engine works, on whichever branch or question. */
   readonly busy: boolean = $derived(
     this.state === 'loaded' &&
-      (this.asking || this.branches.some(({ status }) => status === 'running' || status === 'waiting')),
+      (this.questions.asking || this.branches.some(({ status }) => status === 'running' || status === 'waiting')),
   );
 
   readonly phase: Phase = $derived.by(() => {
@@ -107,7 +100,7 @@ export class Session {
     this.#scheduler = new Scheduler({
       branches: () => this.branches,
       first: () => this.active,
-      client: (branch) => this.#clientFor(branch),
+      client: (branch) => this.#engineOf(branch),
       geometry: () => this.facts,
       arrived: (branch) => {
         this.#arrived(branch);
@@ -127,7 +120,7 @@ export class Session {
   /** Fetches engine and model for the current settings, then starts decoding. */
   async load(): Promise<void> {
     const turn = ++this.#loading;
-    this.#discardClients();
+    this.engines.discard();
     this.info = null;
     this.device = null;
     this.error = null;
@@ -141,11 +134,11 @@ export class Session {
       if (turn !== this.#loading) return;
       let info: ModelInfo;
       try {
-        info = await this.#loadOn(choice);
+        info = await this.engines.load(choice.device, this.page.model);
       } catch (error) {
         if (wish !== 'auto' || choice.device === 'cpu' || turn !== this.#loading) throw error;
         choice = { device: 'cpu', reason: `WebGPU did not start: ${message(error)}` };
-        info = await this.#loadOn(choice);
+        info = await this.engines.load(choice.device, this.page.model);
       }
       if (turn !== this.#loading) return;
       this.device = choice;
@@ -199,17 +192,17 @@ export class Session {
     this.#restart(this.active);
   }
 
-  /** Ends whatever is computed, before its next diffusion step; what is recorded stays. */
+  /** Ends whatever is computed, before its next diffusion step or iteration; what is recorded stays. */
   stop(): void {
     clearTimeout(this.#settle);
     this.#scheduler.stop();
-    this.#client?.stop();
+    this.engines.stop();
     this.player.pause();
   }
 
   /** Tries again what failed. */
   retry(): void {
-    if (this.state === 'loaded' && this.#client?.crashed === false) this.decode();
+    if (this.state === 'loaded' && this.engines.alive) this.decode();
     else void this.load();
   }
 
@@ -260,58 +253,6 @@ export class Session {
     if (this.beside === branch) this.beside = this.active;
     this.active = branch;
     this.player.switchTo(branch.extent, branch.events.length, branch.momentNear(place));
-  }
-
-  /** What the transformer makes of the picture before an iteration; null when overtaken by a decoding or a stop. */
-  look(branch: Branch, iteration: number): Promise<Look | null> {
-    const event = branch.events[iteration];
-    const moment = this.#momentBefore(branch, iteration);
-    if (!event || !moment) return Promise.resolve(null);
-    let look = this.#looks.get(event);
-    if (!look) {
-      look = this.#ask(branch, (engine) => engine.look(moment)).then((answer) => {
-        if (!answer) this.#looks.delete(event);
-        return answer;
-      });
-      this.#looks.set(event, look);
-    }
-    return look;
-  }
-
-  /**
-   * Draws masked tokens `count` times each from the z they have before an iteration: [tokens, count, tokenDim]. Null when
-   * overtaken. `onProgress` hears how many tokens are done.
-   */
-  async draw(
-    branch: Branch,
-    iteration: number,
-    tokens: readonly number[],
-    count: number,
-    { steps, onProgress }: { steps?: number; onProgress?: (done: number) => void } = {},
-  ): Promise<Float32Array | null> {
-    const moment = this.#momentBefore(branch, iteration);
-    if (!moment) return null;
-    const settings = this.#headSettings(branch, iteration, steps);
-    const each = count * this.facts.tokenDim;
-    const drawn = new Float32Array(tokens.length * each);
-    const group = Math.max(1, Math.floor(DRAWN_AT_ONCE / count));
-    for (let done = 0; done < tokens.length; done += group) {
-      const request = { moment, settings, tokens: tokens.slice(done, done + group), count };
-      const part = await this.#ask(branch, (engine) => engine.draw(request));
-      if (!part) return null;
-      drawn.set(part, done * each);
-      onProgress?.(Math.min(done + group, tokens.length));
-    }
-    return drawn;
-  }
-
-  /** How a token came about in its iteration, with what the head said at every step; null when overtaken. */
-  explain(branch: Branch, position: number): Promise<Explanation | null> {
-    const iteration = findToken(branch.events, position)?.iteration;
-    const moment = iteration === undefined ? null : this.#momentBefore(branch, iteration);
-    if (iteration === undefined || !moment) return Promise.resolve(null);
-    const settings = this.#headSettings(branch, iteration);
-    return this.#ask(branch, (engine) => engine.explain(moment, position, settings));
   }
 
   /** A branch's recording as JSON, which the page and the command line replay. */
@@ -423,33 +364,19 @@ export class Session {
 
   /** Shows the decoding recorded when the page was built, where it is the one that is asked for. */
   async #record(turn: number): Promise<void> {
-    const asked = JSON.stringify(this.trunk.choices);
-    const usual = JSON.stringify(choicesOf(defaultSettings(FASHION)));
-    if (this.page.model !== RECORDED || this.branches.length > 1 || asked !== usual || this.#touched) return;
-    try {
-      const response = await fetch(`recordings/${RECORDED}.json`);
-      if (!response.ok) return;
-      const trace = readTrace(await response.text(), FASHION);
-      if (turn !== this.#loading || this.state !== 'loading' || this.#touched) return;
-      this.trunk.own = trace.events;
-      this.trunk.ownRanks = ranksOf(trace.order);
-      this.trunk.status = 'complete';
-      this.recorded = true;
-      this.#arrived(this.trunk);
-    } catch {
-      // Without a recording the page waits for its engine.
-    }
+    if (this.branches.length > 1 || this.#touched || !isRecorded(this.page.model, this.trunk.choices)) return;
+    const trace = await fetchRecording();
+    if (!trace || turn !== this.#loading || this.state !== 'loading' || this.#touched) return;
+    this.trunk.own = trace.events;
+    this.trunk.ownRanks = ranksOf(trace.order);
+    this.trunk.status = 'complete';
+    this.recorded = true;
+    this.#arrived(this.trunk);
   }
 
   async #fetchPatches(turn: number): Promise<void> {
-    try {
-      const response = await fetch(`weights/${this.page.model}/patches.json`);
-      if (!response.ok) return;
-      const patches = readPatches(await response.json(), this.facts.tokenDim);
-      if (turn === this.#loading) this.patches = patches;
-    } catch {
-      // They are an extra: the panel that draws on them says that they are not there.
-    }
+    const patches = await fetchPatches(this.page.model, this.facts.tokenDim);
+    if (turn === this.#loading) this.patches = patches;
   }
 
   /** A branch has grown, or was replaced by an equal one. */
@@ -496,79 +423,13 @@ export class Session {
     return family;
   }
 
+  /** The engine a branch is computed by; null as long as there is none. */
+  #engineOf(branch: Branch): Promise<EngineClient> | null {
+    return this.state === 'loaded' ? this.engines.on(branch.device, this.page.model) : null;
+  }
+
   #plays(): boolean {
     return this.page.play && !this.#calm.matches;
-  }
-
-  #discardClients(): void {
-    this.#client?.terminate();
-    this.#client = null;
-    for (const device of Object.keys(this.#others) as Device[]) {
-      void this.#others[device]?.then(
-        (client) => {
-          client.terminate();
-        },
-        () => undefined,
-      );
-      this.#others[device] = undefined;
-    }
-  }
-
-  async #loadOn(choice: DeviceChoice): Promise<ModelInfo> {
-    this.#client?.terminate();
-    this.#client = new EngineClient();
-    this.loaded = { engine: 0, weights: 0 };
-    this.expected = choice.device;
-    return this.#client.load(this.#request(choice.device), (part, received) => {
-      this.loaded[part] = received;
-    });
-  }
-
-  #request(device: Device): { device: Device; base: string; folder: string } {
-    const base = location.origin + location.pathname.replace(/[^/]*$/, '');
-    return { device, base, folder: `weights/${this.page.model}` };
-  }
-
-  /** The engine of a branch: the page's, or one on the device it asks for, fetched at its first use. */
-  #clientFor(branch: Branch): Promise<EngineClient> | null {
-    const { device } = branch;
-    if (this.state !== 'loaded' || !this.#client) return null;
-    if (device === null || device === this.device?.device) return Promise.resolve(this.#client);
-    let client = this.#others[device];
-    if (!client) {
-      client = chooseDevice(device, navigator.gpu).then(async () => {
-        const engine = new EngineClient();
-        await engine.load(this.#request(device), () => undefined);
-        return engine;
-      });
-      client.catch(() => (this.#others[device] = undefined));
-      this.#others[device] = client;
-    }
-    return client;
-  }
-
-  async #ask<T>(branch: Branch, question: Question<T>): Promise<T | null> {
-    this.#questions++;
-    try {
-      const client = await this.#clientFor(branch);
-      return client ? await client.ask(question) : null;
-    } catch (error) {
-      this.error = message(error);
-      return null;
-    } finally {
-      this.#questions--;
-    }
-  }
-
-  #momentBefore(branch: Branch, iteration: number): Moment | null {
-    const event = branch.events[iteration];
-    return event ? { ...before(event, this.facts), label: branch.choicesAt(iteration).label } : null;
-  }
-
-  #headSettings(branch: Branch, iteration: number, steps?: number): HeadSettings {
-    const choices = branch.choicesAt(iteration);
-    const cfg = branch.events[iteration]?.cfg ?? choices.cfg;
-    return { seed: choices.seed, cfg, steps: steps ?? choices.steps, temperature: choices.temperature };
   }
 }
 

@@ -1,12 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { FASHION, decodeSettings, defaultSettings, describeProblem, formatSettings, parseSettings } from './settings';
+import {
+  FASHION,
+  decodeSettings,
+  defaultSettings,
+  describeProblem,
+  everyInWords,
+  formatSettings,
+  parseSettings,
+} from './settings';
 
 const parse = (search: string) => parseSettings(search, FASHION);
 
 describe('parseSettings', () => {
   it('takes every parameter', () => {
     const { settings, problems } = parse(
-      '?model=tiny-1&label=3&seed=4294967295&cfg=2.5&cfgSchedule=constant&iterations=49&steps=10&temperature=0.95&order=spiral&device=webgpu&play=0',
+      '?model=tiny-1&label=3&seed=4294967295&cfg=2.5&cfgSchedule=constant&cfgEvery=4&iterations=49&steps=10&lateSteps=5&solver=dpm&temperature=0.95&order=spiral&device=webgpu&play=0',
     );
     expect(problems).toEqual([]);
     expect(settings).toEqual({
@@ -15,8 +23,11 @@ describe('parseSettings', () => {
       seed: 4294967295,
       cfg: 2.5,
       cfgSchedule: 'constant',
+      cfgEvery: 4,
       iterations: 49,
       steps: 10,
+      lateSteps: 5,
+      solver: 'dpm',
       temperature: 0.95,
       order: 'spiral',
       device: 'webgpu',
@@ -48,6 +59,10 @@ describe('parseSettings', () => {
     ['iterations', '0', '1 to 49'],
     ['iterations', '50', '1 to 49'],
     ['steps', '1001', '2 to 250'],
+    ['lateSteps', '1', '2 to 250, or none'],
+    ['solver', 'DDIM', 'ddpm, ddim, dpm'],
+    ['cfgEvery', '0', '1 to 49'],
+    ['cfgEvery', '50', '1 to 49'],
     ['temperature', 'Infinity', '0 to 2'],
     ['order', 'Random', 'random, raster, spiral, center'],
     ['cfgSchedule', 'cosine', 'linear or constant'],
@@ -82,10 +97,29 @@ describe('parseSettings', () => {
 describe('formatSettings', () => {
   it('gives an address that reads back to the same settings, whatever the defaults', () => {
     const { settings } = parse(
-      '?label=none&seed=12&cfg=1.7&temperature=0.85&order=center&device=cpu&play=0&model=other',
+      '?label=none&seed=12&cfg=1.7&temperature=0.85&order=center&device=cpu&play=0&model=other&solver=ddim&lateSteps=4&cfgEvery=3',
     );
     const facts = { ...FASHION, defaults: { cfg: 5, iterations: 3, steps: 3, temperature: 2 } };
     expect(parseSettings(formatSettings(settings), facts)).toEqual({ settings, problems: [] });
+  });
+});
+
+describe('formatSettings of sampling as usual', () => {
+  it('leaves it out', () => {
+    expect(formatSettings(defaultSettings(FASHION))).not.toMatch(/solver|lateSteps|cfgEvery/);
+  });
+});
+
+describe('everyInWords', () => {
+  it.each([
+    [1, 'in every iteration'],
+    [2, 'in every 2nd iteration'],
+    [3, 'in every 3rd iteration'],
+    [4, 'in every 4th iteration'],
+    [11, 'in every 11th iteration'],
+    [22, 'in every 22nd iteration'],
+  ])('of %d is %s', (every, words) => {
+    expect(everyInWords(every)).toBe(words);
   });
 });
 
@@ -97,8 +131,11 @@ describe('decodeSettings', () => {
       seed: 7,
       cfg: 2,
       cfgSchedule: 'linear',
+      cfgEvery: 1,
       iterations: 8,
       steps: 10,
+      lateSteps: null,
+      solver: 'ddpm',
       temperature: 1,
       order: 'raster',
       stride: 1,

@@ -2,7 +2,7 @@
 // Every bad value gives a message that names it and what is allowed; the default takes its place.
 
 import type { DeviceWish } from '../engine/device';
-import type { CfgSchedule, DecodeSettings, ModelInfo, OrderKind } from '../engine/types';
+import type { CfgSchedule, DecodeSettings, ModelInfo, OrderKind, Solver } from '../engine/types';
 import type { Choices } from './branch.svelte';
 
 export interface PageSettings extends Choices {
@@ -19,8 +19,11 @@ export const CHOICES = [
   'seed',
   'cfg',
   'cfgSchedule',
+  'cfgEvery',
   'iterations',
   'steps',
+  'lateSteps',
+  'solver',
   'temperature',
   'order',
 ] as const satisfies readonly (keyof Choices)[];
@@ -54,6 +57,8 @@ export const FASHION: ModelFacts & Geometry = {
 
 export const ORDERS: readonly OrderKind[] = ['random', 'raster', 'spiral', 'center'];
 export const CFG_SCHEDULES: readonly CfgSchedule[] = ['linear', 'constant'];
+export const SOLVERS: readonly Solver[] = ['ddpm', 'ddim', 'dpm'];
+export const SOLVER_NAMES: Readonly<Record<Solver, string>> = { ddpm: 'DDPM', ddim: 'DDIM', dpm: 'DPM-Solver++' };
 export const DEVICES: readonly DeviceWish[] = ['auto', 'cpu', 'webgpu'];
 
 export interface Range {
@@ -73,6 +78,15 @@ export function iterationsRange(facts: ModelFacts): Range {
   return { min: 1, max: facts.tokens, step: 1 };
 }
 
+/** `in every iteration`, `in every 4th iteration`. */
+export function everyInWords(every: number): string {
+  const ending = every % 100 > 10 && every % 100 < 14 ? 'th' : ({ 1: 'st', 2: 'nd', 3: 'rd' }[every % 10] ?? 'th');
+  return `in every ${every === 1 ? '' : `${every}${ending} `}iteration`;
+}
+
+/** What the address may leave out, for no model likes it otherwise. */
+const USUAL = { cfgEvery: 1, lateSteps: null, solver: 'ddpm' } as const;
+
 /** What the page runs with when the address says nothing. */
 export function defaultSettings(facts: ModelFacts): PageSettings {
   const { cfg, iterations, steps, temperature } = facts.defaults;
@@ -84,6 +98,7 @@ export function defaultSettings(facts: ModelFacts): PageSettings {
     cfgSchedule: 'linear',
     iterations,
     steps,
+    ...USUAL,
     temperature,
     order: 'random',
     device: 'auto',
@@ -137,7 +152,7 @@ export function parseSettings(search: string, facts: ModelFacts): { settings: Pa
     }
   }
 
-  function takeNumber(key: 'seed' | 'cfg' | 'iterations' | 'steps' | 'temperature', range: Range): void {
+  function takeNumber(key: 'seed' | 'cfg' | 'cfgEvery' | 'iterations' | 'steps' | 'temperature', range: Range): void {
     take(key, rangeInWords(range), (text) => numberIn(range, text) ?? undefined);
   }
 
@@ -151,8 +166,13 @@ export function parseSettings(search: string, facts: ModelFacts): { settings: Pa
   takeNumber('seed', SEED);
   takeNumber('cfg', CFG);
   take('cfgSchedule', CFG_SCHEDULES.join(' or '), (text) => oneOf(CFG_SCHEDULES, text) ?? undefined);
+  takeNumber('cfgEvery', iterationsRange(facts));
   takeNumber('iterations', iterationsRange(facts));
   takeNumber('steps', STEPS);
+  take('lateSteps', `${rangeInWords(STEPS)}, or none`, (text) =>
+    text === 'none' ? null : (numberIn(STEPS, text) ?? undefined),
+  );
+  take('solver', SOLVERS.join(', '), (text) => oneOf(SOLVERS, text) ?? undefined);
   takeNumber('temperature', TEMPERATURE);
   take(
     'order',
@@ -175,7 +195,10 @@ function inAddress(value: PageSettings[keyof PageSettings]): string {
 export function formatSettings(settings: PageSettings): string {
   const query = new URLSearchParams();
   if (settings.model !== 'fashion') query.set('model', settings.model);
-  for (const key of [...CHOICES, 'device', 'play'] as const) query.set(key, inAddress(settings[key]));
+  for (const key of [...CHOICES, 'device', 'play'] as const) {
+    const usual = key in USUAL && settings[key] === USUAL[key as keyof typeof USUAL];
+    if (!usual) query.set(key, inAddress(settings[key]));
+  }
   return `?${query.toString()}`;
 }
 
@@ -186,6 +209,20 @@ export function describeProblem({ parameter, value, allowed, used }: Problem): s
 
 /** What the engine needs to know. */
 export function decodeSettings(settings: Choices): DecodeSettings {
-  const { label, seed, cfg, cfgSchedule, iterations, steps, temperature, order } = settings;
-  return { label, seed, cfg, cfgSchedule, iterations, steps, temperature, order, stride: 1 };
+  const { label, seed, cfg, cfgSchedule, cfgEvery, iterations, steps, lateSteps, solver, temperature, order } =
+    settings;
+  return {
+    label,
+    seed,
+    cfg,
+    cfgSchedule,
+    cfgEvery,
+    iterations,
+    steps,
+    lateSteps,
+    solver,
+    temperature,
+    order,
+    stride: 1,
+  };
 }

@@ -1,30 +1,10 @@
 // What is known at a point of a recording, as the engine takes it: tokens [L, tokenDim] and the mask over them.
-// Tokens are patches of pixels here, so that a recording's images say it all.
+// Known are the tokens of earlier iterations and the patches that the visitor gave.
 
 import type { IterationEvent, Standing } from '../engine/types';
 import type { Pins } from './branch.svelte';
 import type { Geometry } from './settings';
-
-/** For every number of the tokens in order, the index of the pixel it holds. */
-function* pixelsOf({ image: [height, width], channels, patch, grid }: Geometry): Generator<number> {
-  for (let row = 0; row < grid[0]; row++) {
-    for (let column = 0; column < grid[1]; column++) {
-      for (let channel = 0; channel < channels; channel++) {
-        for (let y = 0; y < patch; y++) {
-          for (let x = 0; x < patch; x++) yield (channel * height + row * patch + y) * width + column * patch + x;
-        }
-      }
-    }
-  }
-}
-
-/** [channels, height, width] to tokens [L, tokenDim]. */
-export function tokensOf(image: Float32Array, geometry: Geometry): Float32Array {
-  const tokens = new Float32Array(image.length);
-  let i = 0;
-  for (const pixel of pixelsOf(geometry)) tokens[i++] = image[pixel]!;
-  return tokens;
-}
+import { tokensOf } from './tokens';
 
 /** No patch is given. */
 export const NO_PINS: Pins = new Map();

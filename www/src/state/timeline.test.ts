@@ -1,7 +1,25 @@
 import { describe, expect, it } from 'vitest';
-import { lastMoment, momentAt, momentCount, momentOf, placeOf, secondsPerIteration, timeOf } from './timeline';
+import {
+  endOf,
+  firstOf,
+  lastMoment,
+  momentAt,
+  momentCount,
+  momentOf,
+  placeOf,
+  sameExtent,
+  secondsPerIteration,
+  timeOf,
+  type Extent,
+} from './timeline';
 
-const extent = { iterations: 16, frames: 51 };
+const even = (iterations: number, frames: number): Extent => ({
+  iterations,
+  frames: Array.from({ length: iterations }, () => frames),
+});
+const extent = even(16, 51);
+/** Fewer diffusion steps in later iterations. */
+const uneven: Extent = { iterations: 4, frames: [6, 5, 3, 3] };
 
 describe('moments', () => {
   it('are a read and the frames of each iteration', () => {
@@ -12,6 +30,21 @@ describe('moments', () => {
     expect(placeOf(16 * 52 - 1, extent)).toEqual({ iteration: 15, frame: 50 });
   });
 
+  it('are as many in each iteration as it has frames', () => {
+    expect(momentCount(uneven)).toBe(7 + 6 + 4 + 4);
+    expect(placeOf(6, uneven)).toEqual({ iteration: 0, frame: 5 });
+    expect(placeOf(7, uneven)).toEqual({ iteration: 1, frame: -1 });
+    expect(placeOf(13, uneven)).toEqual({ iteration: 2, frame: -1 });
+    expect([0, 1, 2, 3, 4].map((iteration) => firstOf(iteration, uneven))).toEqual([0, 7, 13, 17, 21]);
+    expect(placeOf(endOf(2, uneven), uneven)).toEqual({ iteration: 2, frame: 2 });
+  });
+
+  it('tell extents apart', () => {
+    expect(sameExtent(even(4, 6), even(4, 6))).toBe(true);
+    expect(sameExtent(even(4, 6), even(5, 6))).toBe(false);
+    expect(sameExtent(even(4, 6), uneven)).toBe(false);
+  });
+
   it('end where the recording ends', () => {
     expect(lastMoment(0, extent)).toBe(0);
     expect(placeOf(lastMoment(3, extent), extent)).toEqual({ iteration: 2, frame: 50 });
@@ -19,7 +52,7 @@ describe('moments', () => {
 });
 
 describe('playing time', () => {
-  it.each([extent, { iterations: 1, frames: 2 }, { iterations: 49, frames: 201 }, { iterations: 7, frames: 4 }])(
+  it.each([extent, even(1, 2), even(49, 201), even(7, 4), uneven])(
     'shows every moment from its own time on (%o)',
     (e) => {
       for (let moment = 0; moment < momentCount(e); moment++) {
@@ -40,8 +73,8 @@ describe('playing time', () => {
   });
 
   it('keeps long decodings short and short ones watchable', () => {
-    expect(secondsPerIteration({ iterations: 1, frames: 2 })).toBe(1.8);
-    expect(secondsPerIteration({ iterations: 49, frames: 2 })).toBe(0.45);
-    expect(secondsPerIteration({ iterations: 16, frames: 2 })).toBeCloseTo(1.25);
+    expect(secondsPerIteration({ iterations: 1 })).toBe(1.8);
+    expect(secondsPerIteration({ iterations: 49 })).toBe(0.45);
+    expect(secondsPerIteration({ iterations: 16 })).toBeCloseTo(1.25);
   });
 });

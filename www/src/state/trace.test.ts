@@ -19,8 +19,11 @@ const CHOICES = {
   seed: 4294967295,
   cfg: 2.5,
   cfgSchedule: 'linear' as const,
+  cfgEvery: 1,
   iterations: 2,
   steps: FRAMES - 1,
+  lateSteps: null,
+  solver: 'ddpm' as const,
   temperature: 0.95,
   order: 'random' as const,
 };
@@ -120,6 +123,32 @@ describe('a trace', () => {
     expect(readTrace(writeTrace({ ...SOURCE, start, events }), TINY).events).toEqual(events);
   });
 
+  it('says how it was sampled, where that is not as usual', () => {
+    expect(Object.keys((JSON.parse(writeTrace(SOURCE)) as { settings: object }).settings)).toEqual([
+      'label',
+      'seed',
+      'cfg',
+      'cfgSchedule',
+      'iterations',
+      'steps',
+      'temperature',
+    ]);
+    // Three steps in the first iteration, two in the last.
+    const more = {
+      ...EVENTS[0]!,
+      timesteps: Uint32Array.of(999, 499, 249, 0),
+      alphaBar: Float32Array.of(0, 0.3, 0.6, 1),
+    };
+    more.trajectory = Float32Array.of(...EVENTS[0]!.trajectory.subarray(0, 8), ...EVENTS[0]!.trajectory);
+    const choices = { ...CHOICES, steps: 3, lateSteps: 2, solver: 'dpm' as const, cfgEvery: 2 };
+    const source = { ...SOURCE, choices, events: [more, EVENTS[1]!] };
+    const text = writeTrace(source);
+    expect(JSON.parse(text)).toMatchObject({ settings: { lateSteps: 2, solver: 'dpm', cfgEvery: 2 } });
+    const trace = readTrace(text, TINY);
+    expect(trace.choices).toEqual({ ...choices, order: [2, 0, 3, 1] });
+    expect(trace.events).toEqual(source.events);
+  });
+
   it('of a decoding that was stopped says how many iterations were to come', () => {
     expect(readTrace(writeTrace({ ...SOURCE, events: EVENTS.slice(0, 1) }), TINY).events).toEqual(EVENTS.slice(0, 1));
   });
@@ -160,6 +189,10 @@ describe('a spoiled trace', () => {
     ['a schedule there is not', (file) => ((file['settings'] as Json)['cfgSchedule'] = 'up'), /linear or constant/],
     ['no iterations to do', (file) => ((file['settings'] as Json)['iterations'] = 0), /settings\.iterations/],
     ['too many steps', (file) => ((file['settings'] as Json)['steps'] = 1e9), /settings\.steps/],
+    ['a solver there is not', (file) => ((file['settings'] as Json)['solver'] = 'euler'), /settings\.solver .*ddpm, /],
+    ['no steps at the end', (file) => ((file['settings'] as Json)['lateSteps'] = 0), /settings\.lateSteps/],
+    ['other steps at the end', (file) => ((file['settings'] as Json)['lateSteps'] = 5), /\[1\]\.timesteps should be 6/],
+    ['guidance never anew', (file) => ((file['settings'] as Json)['cfgEvery'] = 0), /settings\.cfgEvery/],
     ['settings in a list', (file) => (file['settings'] = []), /settings should be an object/],
     ['a position twice', (file) => (file['order'] = [2, 0, 3, 3]), /order should be every position from 0 to 3 once/],
     ['a position too far', (file) => (file['order'] = [2, 0, 3, 4]), /order should be/],

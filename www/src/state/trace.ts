@@ -3,7 +3,9 @@
 
 import type { IterationEvent, Standing } from '../engine/types';
 import type { Choices } from './branch.svelte';
-import { CFG, CFG_SCHEDULES, SEED, STEPS, TEMPERATURE, type Geometry, type Range } from './settings';
+import { stepsIn } from './budget';
+import { CFG, CFG_SCHEDULES, SEED, SOLVERS, STEPS, TEMPERATURE, type Geometry, type Range } from './settings';
+import { imageOf, tokensOf } from './tokens';
 
 export interface TraceModel {
   name: string;
@@ -40,43 +42,6 @@ class TraceError extends Error {
   }
 }
 
-/** Calls `put` with the pixel (an index into [channels, height, width]) of every number of a token. */
-function eachPixel(
-  position: number,
-  { image, patch, grid, tokenDim }: Geometry,
-  put: (pixel: number, i: number) => void,
-) {
-  const [height, width] = image;
-  const top = Math.floor(position / grid[1]) * patch;
-  const left = (position % grid[1]) * patch;
-  for (let i = 0; i < tokenDim; i++) {
-    const channel = Math.floor(i / (patch * patch));
-    const y = top + (Math.floor(i / patch) % patch);
-    put((channel * height + y) * width + left + (i % patch), i);
-  }
-}
-
-/** [channels, height, width] of tokens [L, tokenDim]; 0 where masked. */
-function imageOf(tokens: Float32Array, masked: Uint8Array, geometry: Geometry): Float32Array {
-  const [height, width] = geometry.image;
-  const image = new Float32Array(geometry.channels * height * width);
-  for (let position = 0; position < geometry.tokens; position++) {
-    if (masked[position]) continue;
-    eachPixel(position, geometry, (pixel, i) => (image[pixel] = tokens[position * geometry.tokenDim + i]!));
-  }
-  return image;
-}
-
-/** [L, tokenDim] of an image, 0 where masked. */
-function tokensOf(image: Float32Array, masked: Uint8Array, geometry: Geometry): Float32Array {
-  const tokens = new Float32Array(geometry.tokens * geometry.tokenDim);
-  for (let position = 0; position < geometry.tokens; position++) {
-    if (masked[position]) continue;
-    eachPixel(position, geometry, (pixel, i) => (tokens[position * geometry.tokenDim + i] = image[pixel]!));
-  }
-  return tokens;
-}
-
 /** 32-bit floats as base64, little-endian, which is the byte order of every machine that runs WebAssembly. */
 function toBase64(values: Float32Array): string {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
@@ -100,12 +65,24 @@ function short(value: number): number {
 
 /** The file's text. Only pixel tokens can be written: their images say everything about them. */
 export function writeTrace({ model, choices, order, start, events, geometry }: TraceSource): string {
-  const { label, seed, cfg, cfgSchedule, iterations, steps, temperature } = choices;
+  const { label, seed, cfg, cfgSchedule, cfgEvery, iterations, steps, lateSteps, solver, temperature } = choices;
   return JSON.stringify({
     format: FORMAT,
     version: VERSION,
     model: { name: model.name, parameters: model.parameters },
-    settings: { label, seed, cfg, cfgSchedule, iterations, steps, temperature },
+    settings: {
+      label,
+      seed,
+      cfg,
+      cfgSchedule,
+      iterations,
+      steps,
+      // What is as usual is left out: such a trace is one that earlier readers know.
+      ...(lateSteps !== null && { lateSteps }),
+      ...(solver !== 'ddpm' && { solver }),
+      ...(cfgEvery !== 1 && { cfgEvery }),
+      temperature,
+    },
     order: Array.from(order),
     start: start && {
       iteration: start.iteration,
@@ -120,7 +97,7 @@ export function writeTrace({ model, choices, order, start, events, geometry }: T
       timesteps: Array.from(event.timesteps),
       alphaBar: Array.from(event.alphaBar, short),
       trajectory: toBase64(event.trajectory),
-      before: toBase64(tokensOf(event.imageBefore, event.maskBefore, geometry)),
+      before: toBase64(tokensOf(event.imageBefore, geometry)),
       ms: { backbone: event.ms.backbone, head: event.ms.head },
     })),
   });
@@ -203,13 +180,18 @@ class Reader {
 function readChoices(file: Reader, { tokens }: Geometry, classes: number): Omit<Choices, 'order'> {
   const settings = file.object('settings');
   const cfgSchedule = CFG_SCHEDULES.find((schedule) => schedule === settings.get('cfgSchedule'));
+  const has = (field: string): boolean => settings.get(field) !== undefined;
+  const solver = has('solver') ? SOLVERS.find((known) => known === settings.get('solver')) : 'ddpm';
   return {
     label: settings.get('label') === null ? null : settings.number('label', { min: 0, max: classes - 1, step: 1 }),
     seed: settings.number('seed', SEED),
     cfg: settings.number('cfg', CFG),
     cfgSchedule: cfgSchedule ?? settings.fail('cfgSchedule', CFG_SCHEDULES.join(' or ')),
+    cfgEvery: has('cfgEvery') ? settings.number('cfgEvery', { min: 1, max: tokens, step: 1 }) : 1,
     iterations: settings.number('iterations', { min: 1, max: tokens, step: 1 }),
     steps: settings.number('steps', STEPS),
+    lateSteps: has('lateSteps') ? settings.number('lateSteps', STEPS) : null,
+    solver: solver ?? settings.fail('solver', SOLVERS.join(', ')),
     temperature: settings.number('temperature', TEMPERATURE),
   };
 }
@@ -348,9 +330,16 @@ export function readTrace(text: string, geometry: Geometry & { classes?: readonl
     if (index === first && start) known = start;
     const own = index >= first;
     const entry = new Reader(value, `iterations[${index}]`);
-    const event = readIteration(entry, index, known, own ? settings.steps : null, own ? order : null, geometry);
+    const event = readIteration(
+      entry,
+      index,
+      known,
+      own ? stepsIn(settings, index) : null,
+      own ? order : null,
+      geometry,
+    );
     events.push(event);
-    known = { tokens: tokensOf(event.image, event.maskAfter, geometry), masked: event.maskAfter };
+    known = { tokens: tokensOf(event.image, geometry), masked: event.maskAfter };
   }
   const complete = known?.masked.every((masked) => masked === 0);
   const iterations = complete ? events.length : settings.iterations;

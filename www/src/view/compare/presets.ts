@@ -27,18 +27,36 @@ export const PRESETS: readonly Preset[] = [
   {
     name: 'Temperature 0.6 and 1',
     hint: 'Less noise in each step of the diffusion: smoother patches, and fewer surprises.',
-    a: { changes: { temperature: 0.6 } },
-    b: { changes: { temperature: 1 } },
+    a: { changes: { temperature: 0.6, solver: 'ddpm' } },
+    b: { changes: { temperature: 1, solver: 'ddpm' } },
   },
   {
     name: 'Diffusion steps 10 and 50',
     hint: 'How many steps does a token need? Compare the times as well.',
-    a: { changes: { steps: 10 } },
-    b: { changes: { steps: 50 } },
+    a: { changes: { steps: 10, lateSteps: null } },
+    b: { changes: { steps: 50, lateSteps: null } },
+  },
+  {
+    name: 'DDPM 50 and DPM-Solver++ 10 steps',
+    hint: 'Another way from noise to pixels: no fresh noise, and a look back at the step before. Compare the times.',
+    a: { changes: { solver: 'ddpm', steps: 50, lateSteps: null } },
+    b: { changes: { solver: 'dpm', steps: 10, lateSteps: null } },
+  },
+  {
+    name: 'Steps alike and fewer later',
+    hint: 'Later tokens have more to go by. Does a way from 50 diffusion steps down to 5 leave anything to be missed?',
+    a: { changes: { steps: 50, lateSteps: null } },
+    b: { changes: { steps: 50, lateSteps: 5 } },
+  },
+  {
+    name: 'Guidance each time and every 4th',
+    hint: 'What the class adds to z is worked out once and used four times: that saves most of the second pass.',
+    a: { changes: { cfgEvery: 1 } },
+    b: { changes: { cfgEvery: 4 } },
   },
   {
     name: 'Iterations 4 and 16',
-    hint: 'Tokens that are sampled together do not see each other: fewer iterations, more seams.',
+    hint: 'Tokens that are sampled together do not see each other. What that costs on average is measured: see Order.',
     a: { changes: { iterations: 4 } },
     b: { changes: { iterations: 16 } },
   },
@@ -69,7 +87,12 @@ function matches(session: Session, branch: Branch, { changes = {}, device }: Var
 /** The branch of a variant of the trunk: one that is there already, or a new fork of all of it. */
 export function variantOf(session: Session, variant: Variant): Branch {
   const there = session.branches.find((branch) => matches(session, branch, variant));
-  return there ?? session.fork({ parent: session.trunk, at: 0, ...variant });
+  if (there) return there;
+  const { choices } = session.trunk;
+  const { changes = {}, device } = variant;
+  const keys = (Object.keys(changes) as (keyof Choices)[]).filter((key) => changes[key] !== choices[key]);
+  const different = Object.fromEntries(keys.map((key) => [key, changes[key]])) as Partial<Choices>;
+  return session.fork({ parent: session.trunk, at: 0, changes: different, ...(device && { device }) });
 }
 
 /** Lays both variants side by side, the first one on the picture. */

@@ -1,7 +1,7 @@
 // Branches in words: how far one is, how long it took, why nothing comes of it.
 
 import type { Branch, Status } from '../../state/branch.svelte';
-import type { Place } from '../../state/timeline';
+import { framesIn, type Place } from '../../state/timeline';
 
 const STATUS: Record<Status, string> = {
   waiting: 'waits for the engine',
@@ -25,6 +25,6 @@ export function statusOf(branch: Branch): string {
 }
 
 export function placeInTime({ iteration, frame }: Place, { extent }: Branch): string {
-  const step = frame < 0 ? 'the transformer reads' : `step ${frame} of ${extent.frames - 1}`;
+  const step = frame < 0 ? 'the transformer reads' : `step ${frame} of ${framesIn(extent, iteration) - 1}`;
   return `iteration ${iteration + 1} of ${extent.iterations}, ${step}`;
 }

@@ -1,5 +1,6 @@
 // What was measured of these weights at different numbers of iterations, where the weights' folder says so.
 
+import { fetchExtra, isFrom } from '../../state/extras';
 import { iterationsRange, type ModelFacts } from '../../state/settings';
 
 export interface QualityRow {
@@ -27,17 +28,7 @@ export function readQuality(value: unknown, facts: ModelFacts): QualityRow[] | n
   return sound ? (rows as QualityRow[]).toSorted((a, b) => b.iterations - a.iterations) : null;
 }
 
-function isFrom(value: unknown, min: number, max: number): boolean {
-  return typeof value === 'number' && value >= min && value <= max;
-}
-
 /** The table of a model's folder; null where there is none. */
 export async function fetchQuality(model: string, facts: ModelFacts): Promise<QualityRow[] | null> {
-  try {
-    const response = await fetch(`weights/${model}/iterations.json`);
-    return response.ok ? readQuality(await response.json(), facts) : null;
-  } catch {
-    // The table is an extra: without it the pictures speak for themselves.
-    return null;
-  }
+  return readQuality(await fetchExtra(model, 'iterations.json'), facts);
 }

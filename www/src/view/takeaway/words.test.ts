@@ -21,6 +21,10 @@ describe('commandLine', () => {
     expect(commandLine(plain, 'fashion', 'x')).toBe(
       'marscope sample --model weights/fashion --label 9 --seed 7 --cfg 3 --cfg-schedule linear --iterations 16 --steps 50 --temperature 1 --order random --out x.png',
     );
+    const less = { ...choices, solver: 'dpm' as const, lateSteps: 5, cfgEvery: 2 };
+    expect(commandLine({ ...plain, choices: less }, 'fashion', 'x')).toContain(
+      '--steps 50 --late-steps 5 --solver dpm --cfg-every 2 --temperature',
+    );
     expect(commandLine({ ...plain, choices: { ...choices, label: null } }, 'm', 'x')).toContain('--label none');
   });
 

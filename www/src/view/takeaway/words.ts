@@ -19,7 +19,8 @@ export function fromSettings({ choices, at, pins, start }: Recipe): boolean {
 export function commandLine(branch: Recipe, model: string, stem: string): string {
   const folder = `--model weights/${model}`;
   if (!fromSettings(branch)) return `marscope replay ${stem}.json ${folder} --out ${stem}.png`;
-  const { label, seed, cfg, cfgSchedule, iterations, steps, temperature, order } = branch.choices;
+  const { label, seed, cfg, cfgSchedule, cfgEvery, iterations, steps, lateSteps, solver, temperature, order } =
+    branch.choices;
   const settings = [
     `--label ${label ?? 'none'}`,
     `--seed ${seed}`,
@@ -27,6 +28,9 @@ export function commandLine(branch: Recipe, model: string, stem: string): string
     `--cfg-schedule ${cfgSchedule}`,
     `--iterations ${iterations}`,
     `--steps ${steps}`,
+    ...(lateSteps === null ? [] : [`--late-steps ${lateSteps}`]),
+    ...(solver === 'ddpm' ? [] : [`--solver ${solver}`]),
+    ...(cfgEvery === 1 ? [] : [`--cfg-every ${cfgEvery}`]),
     `--temperature ${temperature}`,
     `--order ${String(order)}`,
   ];

@@ -32,7 +32,7 @@ class Spreads {
     const known = this.#found.get(event);
     if (known) return known;
     const masked = Array.from(event.maskBefore.keys()).filter((position) => event.maskBefore[position] === 1);
-    const samples = await session.draw(branch, iteration, masked, SAMPLES, {
+    const samples = await session.questions.draw(branch, iteration, masked, SAMPLES, {
       steps: STEPS,
       onProgress: (done) => {
         onProgress(done / masked.length);

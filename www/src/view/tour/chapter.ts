@@ -2,7 +2,7 @@
 
 import type { Choices } from '../../state/branch.svelte';
 import type { Session } from '../../state/session.svelte';
-import { momentOf } from '../../state/timeline';
+import { endOf, firstOf } from '../../state/timeline';
 
 export interface Chapter {
   title: string;
@@ -25,11 +25,16 @@ export interface Chapter {
 /** The square of the picture, whatever lies over it. */
 export const PICTURE = ':has(> [data-role=image])';
 
-/** Stops at a place of the timeline, as far as it is recorded. */
-export function stopAt(session: Session, iteration: number, frame: number): void {
-  const { player } = session;
+/** Stops where the transformer reads in an iteration, as far as that is recorded. */
+export function stopBefore({ player }: Session, iteration: number): void {
   player.pause();
-  player.seek(momentOf({ iteration, frame }, player.extent));
+  player.seek(firstOf(iteration, player.extent));
+}
+
+/** Stops where an iteration's tokens are finished, as far as that is recorded. */
+export function stopAfter({ player }: Session, iteration: number): void {
+  player.pause();
+  player.seek(endOf(iteration, player.extent));
 }
 
 /** Whether the active picture has been decoded under its present choices, and its end been seen. */

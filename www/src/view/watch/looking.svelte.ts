@@ -46,7 +46,7 @@ export class Looking {
     if (!event || !idle || this.#pending || untrack(() => this.#held?.event) === event) return;
     this.#pending = true;
     const { iteration } = this.#session.player.place;
-    void untrack(() => this.#session.look(active, iteration)).then((look) => {
+    void untrack(() => this.#session.questions.look(active, iteration)).then((look) => {
       this.#pending = false;
       if (look) {
         this.#held = { event, look };

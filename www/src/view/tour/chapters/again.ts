@@ -1,6 +1,6 @@
 // Chapter: the same z with other noise.
 
-import { stopAt, type Chapter } from '../chapter';
+import { stopAfter, type Chapter } from '../chapter';
 
 export const again: Chapter = {
   title: 'What else it could have been',
@@ -8,10 +8,10 @@ export const again: Chapter = {
   target: ['[data-role=section-draws]'],
   question: 'Open “What else it could have been” and draw 64 more. Do they agree?',
   enter(session) {
-    const { active, player, view } = session;
+    const { active, view } = session;
     view.mode = 'token';
     view.token = active.events[0]?.tokens[0] ?? null;
-    stopAt(session, 0, player.extent.frames - 1);
+    stopAfter(session, 0);
   },
   // The draws belong to the panel that shows them; the page's state does not hold them.
   answered: () => document.querySelector('[data-role=draws]') !== null,

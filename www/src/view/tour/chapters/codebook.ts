@@ -1,6 +1,6 @@
 // Chapter: the picture as a whole, made without a list of patches to choose from.
 
-import { PICTURE, stopAt, type Chapter } from '../chapter';
+import { PICTURE, stopBefore, type Chapter } from '../chapter';
 
 export const codebook: Chapter = {
   title: 'A picture without a codebook',
@@ -10,7 +10,7 @@ export const codebook: Chapter = {
   enter(session) {
     session.view.mode = 'watch';
     session.view.token = null;
-    stopAt(session, 0, -1);
+    stopBefore(session, 0);
   },
   answered: ({ player }) => player.recorded === player.extent.iterations && player.moment === player.end,
   insight: () =>

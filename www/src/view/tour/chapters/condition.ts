@@ -1,6 +1,6 @@
 // Chapter: z, the condition that every place gets.
 
-import { PICTURE, stopAt, type Chapter } from '../chapter';
+import { PICTURE, stopBefore, type Chapter } from '../chapter';
 
 export const condition: Chapter = {
   title: 'A z for every place',
@@ -10,7 +10,7 @@ export const condition: Chapter = {
   enter(session) {
     session.view.mode = 'watch';
     session.view.token = null;
-    stopAt(session, Math.floor(session.player.extent.iterations / 3), -1);
+    stopBefore(session, Math.floor(session.player.extent.iterations / 3));
   },
   answered({ active, player, view }) {
     return view.token !== null && active.events[player.place.iteration]?.maskBefore[view.token] === 1;

@@ -1,6 +1,6 @@
 // Chapter: one token's way from noise to pixels.
 
-import { stopAt, type Chapter } from '../chapter';
+import { stopAfter, type Chapter } from '../chapter';
 
 export const diffusion: Chapter = {
   title: 'From noise to a patch',
@@ -12,7 +12,7 @@ export const diffusion: Chapter = {
     const iteration = Math.floor(player.extent.iterations / 2);
     view.mode = 'token';
     view.token = active.events[iteration]?.tokens[0] ?? null;
-    stopAt(session, iteration, player.extent.frames - 1);
+    stopAfter(session, iteration);
   },
   answered: ({ active, player }) => active.events.length > 0 && player.place.frame === 0,
   insight: () =>

@@ -1,6 +1,6 @@
 // Chapter: given patches, and the rest decoded around them.
 
-import { PICTURE, seen, stopAt, type Chapter } from '../chapter';
+import { PICTURE, seen, stopAfter, type Chapter } from '../chapter';
 
 export const edit: Chapter = {
   title: 'Your turn',
@@ -12,8 +12,7 @@ export const edit: Chapter = {
     session.view.token = null;
     session.view.mode = 'edit';
     // Half a picture: something is given, and something is left to decode.
-    const { iterations, frames } = session.player.extent;
-    stopAt(session, Math.ceil(iterations / 2) - 1, frames - 1);
+    stopAfter(session, Math.ceil(session.player.extent.iterations / 2) - 1);
   },
   answered: (session) => session.active.pins.size > 0 && seen(session),
   insight: () =>

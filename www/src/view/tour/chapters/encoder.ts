@@ -1,6 +1,6 @@
 // Chapter: what the encoder reads.
 
-import { PICTURE, stopAt, type Chapter } from '../chapter';
+import { PICTURE, stopBefore, type Chapter } from '../chapter';
 
 export const encoder: Chapter = {
   title: 'The encoder reads what is known',
@@ -11,7 +11,7 @@ export const encoder: Chapter = {
     session.view.mode = 'watch';
     session.view.token = null;
     session.view.open = session.view.open.filter((stage) => stage !== 'encoder');
-    stopAt(session, Math.floor(session.player.extent.iterations / 2), -1);
+    stopBefore(session, Math.floor(session.player.extent.iterations / 2));
   },
   answered: ({ info, view }) => info !== null && view.open.includes('encoder'),
   insight({ active, info, player }) {

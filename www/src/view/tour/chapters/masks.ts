@@ -1,7 +1,7 @@
 // Chapter: tokens, masks, and how many become known at once.
 
 import type { Session } from '../../../state/session.svelte';
-import { stopAt, type Chapter } from '../chapter';
+import { stopBefore, type Chapter } from '../chapter';
 
 /** Tokens made in each recorded iteration. */
 function sizes({ active }: Session): number[] {
@@ -16,7 +16,7 @@ export const masks: Chapter = {
   enter(session) {
     session.view.mode = 'watch';
     session.view.token = null;
-    stopAt(session, 0, -1);
+    stopBefore(session, 0);
   },
   answered(session) {
     const made = sizes(session);

@@ -7,10 +7,12 @@ export const temperature: Chapter = {
   text: 'Each [diffusion-step] takes noise away and adds a little fresh noise. The [temperature] scales what is added: 1 is what the head was trained for.',
   target: ['#temperature'],
   question: 'Set the temperature to 0.5 or less. What goes missing?',
-  borrows: ['temperature'],
+  borrows: ['temperature', 'solver'],
   enter(session) {
     showPicture(session);
-    if (session.trunk.choices.temperature <= 0.5) session.change({ temperature: 1 });
+    const { temperature, solver } = session.trunk.choices;
+    // Only DDPM adds the noise that is scaled.
+    if (temperature <= 0.5 || solver !== 'ddpm') session.change({ temperature: 1, solver: 'ddpm' });
   },
   answered: (session) => seen(session) && session.active.choices.temperature <= 0.5,
   insight: () =>

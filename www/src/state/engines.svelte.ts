@@ -1,0 +1,81 @@
+// The engines at work: the page's, on the device it runs on, and those of branches that ask for another one.
+// An engine is a worker; it is fetched at its first use.
+
+import { bundleFor, type BundleName } from '../engine/bundle';
+import { EngineClient } from '../engine/client';
+import { chooseDevice } from '../engine/device';
+import type { Device, ModelInfo } from '../engine/types';
+import type { LoadRequest, Part } from '../engine/worker';
+
+export class Engines {
+  #page: { client: EngineClient; device: Device } | null = null;
+  readonly #others: Partial<Record<Device, Promise<EngineClient> | undefined>> = {};
+  /** The bundle that the page fetches; until the device is decided, a small one. */
+  expected: BundleName = $state('cpu');
+  /** Bytes of the page's engine that have arrived. */
+  loaded: Record<Part, number> = $state({ engine: 0, weights: 0 });
+
+  /** Fetches the page's engine and model, in place of those before. Rejects with an Error fit for people. */
+  async load(device: Device, model: string): Promise<ModelInfo> {
+    this.#page?.client.terminate();
+    const client = new EngineClient();
+    this.#page = { client, device };
+    this.loaded = { engine: 0, weights: 0 };
+    const request = await requestOf(device, model);
+    this.expected = request.bundle;
+    return client.load(request, (part, received) => {
+      if (this.#page?.client === client) this.loaded[part] = received;
+    });
+  }
+
+  /** The engine on a device, null for the page's own. Null before the page has one. */
+  on(device: Device | null, model: string): Promise<EngineClient> | null {
+    if (!this.#page) return null;
+    if (device === null || device === this.#page.device) return Promise.resolve(this.#page.client);
+    let client = this.#others[device];
+    if (!client) {
+      client = chooseDevice(device, navigator.gpu).then(async () => {
+        const engine = new EngineClient();
+        await engine.load(await requestOf(device, model), () => undefined);
+        return engine;
+      });
+      client.catch(() => (this.#others[device] = undefined));
+      this.#others[device] = client;
+    }
+    return client;
+  }
+
+  /** Whether the page's engine answers. */
+  get alive(): boolean {
+    return this.#page?.client.crashed === false;
+  }
+
+  /** Ends what the page's engine does. */
+  stop(): void {
+    this.#page?.client.stop();
+  }
+
+  /** Ends all engines. */
+  discard(): void {
+    this.#page?.client.terminate();
+    this.#page = null;
+    for (const device of Object.keys(this.#others) as Device[]) {
+      void this.#others[device]?.then(
+        (client) => {
+          client.terminate();
+        },
+        () => undefined,
+      );
+      this.#others[device] = undefined;
+    }
+  }
+}
+
+async function requestOf(device: Device, model: string): Promise<LoadRequest> {
+  const base = location.origin + location.pathname.replace(/[^/]*$/, '');
+  const folder = `weights/${model}`;
+  const file = `${folder}/model.safetensors`;
+  const hash = WEIGHTS_HASHES[folder];
+  // Under an address of their own content they may come from any cache, and none gives those of another day.
+  return { device, bundle: await bundleFor(device), base, folder, weights: hash ? `${file}?v=${hash}` : file };
+}

@@ -1,0 +1,104 @@
+// Where the tour's card stands: clear of what it points at, which is marked, brought into view, and kept an eye on.
+
+import { prefersReducedMotion } from 'svelte/motion';
+import { MARGIN, dock, overlap, type Box } from './dock';
+
+/** A smooth scroll is over after this long, in ms. */
+const SCROLL = 900;
+
+function visible(selector: string): Element | null {
+  const element = document.querySelector(selector);
+  return element && element.getClientRects().length > 0 ? element : null;
+}
+
+/** The timeline where it sticks to the window's lower edge. */
+function stuck(): Element | null {
+  const bar = document.querySelector('[data-role=timeline]')?.closest('section');
+  if (!bar || getComputedStyle(bar).position !== 'sticky') return null;
+  return Math.abs(bar.getBoundingClientRect().bottom - innerHeight) < 2 * MARGIN ? bar : null;
+}
+
+function room(): Box {
+  const width = document.documentElement.clientWidth;
+  return { left: 0, top: 0, width, height: stuck()?.getBoundingClientRect().top ?? innerHeight };
+}
+
+export class Placement {
+  readonly #card: () => HTMLElement | undefined;
+  /** Null until the card has been placed. */
+  at: { left: number; top: number } | null = $state.raw(null);
+  #target: Element | null = null;
+  /** Until when a scroll of ours is under way. */
+  #scrolling = 0;
+  #again: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(card: () => HTMLElement | undefined) {
+    this.#card = card;
+  }
+
+  /** Marks the first of these that is there. */
+  point(selectors: readonly string[]): void {
+    const found = selectors.map(visible).find((element) => element !== null) ?? null;
+    if (found === this.#target) return;
+    this.#target?.removeAttribute('data-toured');
+    found?.setAttribute('data-toured', '');
+    this.#target = found;
+  }
+
+  /** Puts the card where it hides least, as if the page were scrolled `by` pixels further. */
+  settle(by = 0): void {
+    const card = this.#card();
+    if (!card) return;
+    const box = (element: Element | null): Box[] => {
+      if (!element) return [];
+      const { left, top, width, height } = element.getBoundingClientRect();
+      return [{ left, top: top - by, width, height }];
+    };
+    const { width, height } = card.getBoundingClientRect();
+    const less = ['[data-role=image]', '#mode-panel', '[data-role=timeline]', '[data-role=inside]']
+      .map(visible)
+      .flatMap(box);
+    const next = dock({ width, height }, room(), box(this.#target), less, this.at);
+    if (next.left !== this.at?.left || next.top !== this.at.top) this.at = next;
+  }
+
+  /** The same, unless the page is being scrolled. */
+  follow(): void {
+    if (performance.now() > this.#scrolling) this.settle();
+  }
+
+  /** Scrolls what is pointed at into view, clear of the card. A second pass mends what moved along with the page. */
+  reveal(passes = 2): void {
+    this.settle();
+    const card = this.#card();
+    const target = this.#target;
+    if (!card || !target || !this.at || passes === 0 || stuck()?.contains(target)) return;
+    const at = target.getBoundingClientRect();
+    const { width, height } = card.getBoundingClientRect();
+    const free = room();
+    const hidden =
+      at.top < free.top || at.bottom > free.top + free.height || overlap(at, { ...this.at, width, height }) > 0;
+    if (!hidden) return;
+    // A card as wide as the window leaves the part above it; a corner leaves all of the window.
+    const left = width > free.width / 2 ? free.height - height - MARGIN : free.height;
+    const wanted = Math.max(MARGIN / 2, (left - at.height) / 2);
+    const most = document.documentElement.scrollHeight - innerHeight - scrollY;
+    const by = Math.max(-scrollY, Math.min(most, at.top - wanted));
+    const still = prefersReducedMotion.current;
+    scrollBy({ top: by, behavior: still ? 'instant' : 'smooth' });
+    this.settle(by);
+    const pause = still ? 0 : SCROLL;
+    this.#scrolling = performance.now() + pause;
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => {
+      this.reveal(passes - 1);
+    }, pause);
+  }
+
+  /** Points at nothing any more. */
+  release(): void {
+    clearTimeout(this.#again);
+    this.#target?.removeAttribute('data-toured');
+    this.#target = null;
+  }
+}
