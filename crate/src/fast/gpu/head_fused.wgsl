@@ -88,11 +88,11 @@ fn layer(at: u32, inputs: u32, n: u32, lane: u32, part: u32) -> Columns {
     workgroupBarrier();
     if (PARTS > 1u && part == 0u) {
         for (var other = 1u; other < PARTS; other++) {
-            let of = 4u * (other * LANES + lane);
-            s.c0 += partial[of];
-            s.c1 += partial[of + 1u];
-            s.c2 += partial[of + 2u];
-            s.c3 += partial[of + 3u];
+            let there = 4u * (other * LANES + lane);
+            s.c0 += partial[there];
+            s.c1 += partial[there + 1u];
+            s.c2 += partial[there + 2u];
+            s.c3 += partial[there + 3u];
         }
     }
     return s;
