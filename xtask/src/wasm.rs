@@ -130,14 +130,13 @@ fn newest(path: &Path) -> Result<SystemTime> {
 }
 
 fn compile(bundle: Bundle) -> Result<()> {
-    run_command(cargo_for_page("build")?.args([
-        "-p",
-        "marscope",
-        "--lib",
-        "--no-default-features",
-        "--features",
-        bundle.features(),
-    ]))
+    let mut command = cargo_for_page("build")?;
+    command.args(["-p", "marscope", "--lib", "--no-default-features", "--features", bundle.features()]);
+    if bundle == Bundle::CpuRelaxed {
+        // Joined to the flags of .cargo/config.toml. Without it the engine finds no relaxed SIMD and takes the plain one.
+        command.args(["--config", "target.wasm32-unknown-unknown.rustflags=['-C', 'target-feature=+relaxed-simd']"]);
+    }
+    run_command(&mut command)
 }
 
 fn bind(bundle: Bundle) -> Result<()> {

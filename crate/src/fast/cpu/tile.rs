@@ -3,6 +3,9 @@
 
 use pulp::Simd;
 
+#[cfg(all(target_family = "wasm", feature = "relaxed-simd", not(target_feature = "relaxed-simd")))]
+compile_error!("relaxed-simd alone leaves `mul_add` in two parts: build with `-C target-feature=+relaxed-simd` too");
+
 /// Vectors a panel is wide.
 pub const VECTORS: usize = 2;
 
