@@ -18,9 +18,10 @@ pub struct Args {
     /// PNG file for the picture
     #[arg(long)]
     out: Option<PathBuf>,
-    /// The largest difference between two tokens' numbers (black to white is 2) that passes for the same [half a step of
-    /// a byte by default: at the noisiest step rounding is multiplied by `1/sqrt(alpha_bar)`, some 20,000]
-    #[arg(long, default_value_t = 4e-3)]
+    /// The largest difference between two tokens' numbers (black to white is 2) that passes for the same [two steps of a
+    /// byte by default: at the noisiest step the rounding, which is each engine's own, is multiplied by
+    /// `1/sqrt(alpha_bar)`, some 20,000, and few diffusion steps leave little time to forget it]
+    #[arg(long, default_value_t = 1.6e-2)]
     tolerance: f32,
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
