@@ -5,7 +5,7 @@ import type { CfgSchedule, Device, IterationEvent, Order, Solver, Standing } fro
 import { stepsIn } from './budget';
 import { NO_PINS } from './standing';
 import type { Player } from './player.svelte';
-import { SOLVER_NAMES, everyInWords } from './settings';
+import { SOLVER_NAMES } from './settings';
 import { framesIn, momentAt, momentOf, placeOf, sameExtent, timeOf, type Extent, type Place } from './timeline';
 
 /** What a picture is decoded under. */
@@ -108,7 +108,7 @@ export class Branch {
     if (seed !== undefined) parts.push(`seed ${seed}`);
     if (cfg !== undefined) parts.push(`guidance ${cfg}`);
     if (cfgSchedule !== undefined) parts.push(`${cfgSchedule} guidance`);
-    if (cfgEvery !== undefined) parts.push(`guidance anew ${everyInWords(cfgEvery)}`);
+    if (cfgEvery !== undefined) parts.push(`guidance anew 1 in ${cfgEvery}`);
     if (temperature !== undefined) parts.push(`temperature ${temperature}`);
     if (solver !== undefined) parts.push(SOLVER_NAMES[solver]);
     if (steps !== undefined) parts.push(`${steps} steps`);
