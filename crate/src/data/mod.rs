@@ -1,11 +1,15 @@
 //! Labelled images on disk, as training and measuring read them.
 //! Grey idx files (MNIST's layout), plain or gzipped.
 
+mod dataset;
+mod error;
 mod idx;
 
 use std::path::{Path, PathBuf};
 
-pub use idx::read_idx;
+pub use self::dataset::{Dataset, Example, TokenShape};
+pub use self::error::DataError;
+pub use self::idx::read_idx;
 
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub struct ImageSet {
     /// `[count, channels, side, side]`.
     pub pixels: Vec<u8>,
     /// `[count]`.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// Channels of an image.
     pub channels: usize,
     /// Side of an image.
@@ -51,7 +55,7 @@ impl ImageSet {
                 what: format!("{label_shape:?} labels for {count} images"),
             });
         }
-        Ok(Self { pixels, labels: labels_read, channels: 1, side: height })
+        Ok(Self { pixels, labels: labels_read.into_iter().map(u16::from).collect(), channels: 1, side: height })
     }
 
     /// Number of images.
@@ -83,33 +87,4 @@ fn find(folder: &Path, split: Split, kind: &str) -> Result<PathBuf, DataError> {
         .map(|name| folder.join(name))
         .find(|path| path.is_file())
         .ok_or_else(|| DataError::Missing { folder: folder.to_owned(), name: format!("{prefix}-{kind}[.gz]") })
-}
-
-/// Why images cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// No such file.
-    #[error("{}: no file {name}. Give the folder that holds the idx files as --data", folder.display())]
-    Missing {
-        /// Where it was looked for.
-        folder: PathBuf,
-        /// What was looked for.
-        name: String,
-    },
-    /// Cannot be read or unzipped.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Not what it should be.
-    #[error("{}: {what}. The file is damaged or no idx file; fetch it again", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
 }

@@ -1,0 +1,61 @@
+//! Why data cannot be read, and what to do about it.
+
+use std::path::PathBuf;
+
+/// Why data cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// No such file.
+    #[error("{}: no file {name}. Give the folder that holds it as --data", folder.display())]
+    Missing {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// What was looked for.
+        name: String,
+    },
+    /// Cannot be read, unzipped or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not what it should be.
+    #[error("{}: {what}. The file is damaged or of another kind; fetch it or make it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// One image of many: training goes on with another in its place, and counts it.
+    #[error("{}: {what}. Replace or delete the file", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// More unreadable images than training was told to bear.
+    #[error(
+        "{count} images cannot be read, and --max-bad allows {limit}. The last is {}: {what}. Repair the data, or raise \
+         --max-bad", last.display()
+    )]
+    TooManyBad {
+        /// Unreadable files so far.
+        count: usize,
+        /// Most that are borne.
+        limit: usize,
+        /// The one that was too many.
+        last: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A folder without an example.
+    #[error("{}: there is nothing in it to learn from", .0.display())]
+    Empty(PathBuf),
+    /// The loader has stopped, for the reason given with an earlier error.
+    #[error("loading stopped after an earlier error")]
+    Stopped,
+}
