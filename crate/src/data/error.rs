@@ -52,9 +52,12 @@ pub enum DataError {
         /// What is wrong with it.
         what: String,
     },
-    /// A folder without an example.
-    #[error("{}: there is nothing in it to learn from", .0.display())]
-    Empty(PathBuf),
+    /// No examples.
+    #[error("{0}: there is nothing in it to learn from")]
+    Empty(String),
+    /// The system gives no more threads.
+    #[error("no thread to read the data with: {0}. Ask for fewer --workers")]
+    Threads(std::io::Error),
     /// The loader has stopped, for the reason given with an earlier error.
     #[error("loading stopped after an earlier error")]
     Stopped,

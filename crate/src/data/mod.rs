@@ -4,12 +4,14 @@
 mod dataset;
 mod error;
 mod idx;
+mod loader;
 
 use std::path::{Path, PathBuf};
 
 pub use self::dataset::{Dataset, Example, TokenShape};
 pub use self::error::DataError;
 pub use self::idx::read_idx;
+pub use self::loader::{Bad, Loader, LoaderOptions};
 
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
