@@ -52,6 +52,30 @@ pub enum DataError {
         /// What is wrong with it.
         what: String,
     },
+    /// None of the layouts that are known.
+    #[error(
+        "{}: no data in a layout that is known. Looked for idx files (train-images-idx3-ubyte[.gz]), CIFAR's binary files \
+         (data_batch_1.bin or train.bin), image files ([train/ or val/]CLASS/*.jpg, .jpeg, .png), and cached latents \
+         (index.json)", .0.display()
+    )]
+    NoLayout(PathBuf),
+    /// Image files are of all sizes.
+    #[error("{}: images of any size. Give the side they are to be cropped to, 1 at least", .0.display())]
+    NeedsSide(PathBuf),
+    /// Latents, where images are wanted.
+    #[error("{}: cached latents, and images are wanted. Give the folder they were made from", .0.display())]
+    NoImages(PathBuf),
+    /// Latents of which some shards are missing.
+    #[error("{}: cached latents, but not all of them. Run the same marscope cache again, which goes on", .0.display())]
+    Unfinished(PathBuf),
+    /// Tokens do not cover the image.
+    #[error("patches of {patch} do not divide a side of {side}: take another --patch or --side")]
+    Patch {
+        /// Side of a patch.
+        patch: usize,
+        /// Side of an image, or of a latent.
+        side: usize,
+    },
     /// No examples.
     #[error("{0}: there is nothing in it to learn from")]
     Empty(String),
