@@ -3,9 +3,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::ImageReader;
+use image::{ImageFormat, ImageReader};
 
 use super::crop::{Picture, centre_crop};
 use super::{DataError, Images, Split};
@@ -107,14 +108,24 @@ impl Images for ImageFolder {
 
 /// The picture in a file, whatever its name ends in: one of ImageNet's `.JPEG` is a PNG.
 fn decode(path: &Path) -> Result<Picture, String> {
-    let reader =
-        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|error| error.to_string())?;
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    // The decoder paints grey over what is missing of a JPEG.
+    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_ends(&bytes) {
+        return Err("the JPEG is cut short".into());
+    }
     let image = reader.decode().map_err(|error| error.to_string())?.into_rgb8();
     let (width, height) = (image.width() as usize, image.height() as usize);
     if width == 0 || height == 0 {
         return Err("a picture without pixels".into());
     }
     Ok(Picture { width, height, channels: 3, bytes: image.into_raw() })
+}
+
+/// Whether an end marker follows the last scan: neither occurs within a scan's data, where 0xFF is always escaped.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xFF, marker]);
+    last(0xD9) > last(0xDA)
 }
 
 /// Whether a folder has an image in it, or `depth - 1` folders further down.
@@ -148,7 +159,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{ImageFormat, RgbImage};
+    use image::RgbImage;
     use proptest::prelude::*;
 
     /// A file of one colour, as its name's extension says.
@@ -193,20 +204,26 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_jpeg_is_an_error_that_names_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/cut.jpg");
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let noise = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, y as u8]));
-        noise.save(&path).unwrap();
-        let whole = fs::read(&path).unwrap();
-        let images = ImageFolder::list(folder.path(), 16).unwrap();
-        images.image(0).unwrap();
-        for length in [0, 3, 100, whole.len() / 2, whole.len() - 40] {
-            fs::write(&path, &whole[..length]).unwrap();
-            let error = images.image(0).unwrap_err();
-            assert!(matches!(error, DataError::Unreadable { .. }), "{length} of {}: {error:?}", whole.len());
-            assert!(error.to_string().contains("cut.jpg"), "{error}");
+    fn a_file_cut_short_is_an_error_that_names_it() {
+        for name in ["cut.jpg", "cut.png"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let noise = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, y as u8]));
+            noise.save(&path).unwrap();
+            let whole = fs::read(&path).unwrap();
+            let images = ImageFolder::list(folder.path(), 16).unwrap();
+            images.image(0).unwrap();
+            for length in [0, 3, 100, whole.len() / 2, whole.len() - 40, whole.len() - 1] {
+                // Only the checksum of a PNG's end is missing then, and nothing of the picture.
+                if name == "cut.png" && length + 1 == whole.len() {
+                    continue;
+                }
+                fs::write(&path, &whole[..length]).unwrap();
+                let error = images.image(0).unwrap_err();
+                assert!(matches!(error, DataError::Unreadable { .. }), "{length} of {}: {error:?}", whole.len());
+                assert!(error.to_string().contains(name), "{error}");
+            }
         }
     }
 

@@ -268,7 +268,10 @@ mod tests {
         assert!(refused(&|index| index.count = 6, 1).contains("count is 6"));
         assert!(refused(&|index| drop(index.classes.pop()), 1).contains("label 2, and there are 2 classes"));
         assert!(refused(&|index| index.origin.kl = "1".into(), 1).contains("another cache"));
-        assert!(refused(&|index| index.shards.swap(0, 1), 1).contains("3 images, and index.json says 2"));
+        assert!(
+            refused(&|index| (index.shards[0].rows, index.shards[1].rows) = (2, 3), 1)
+                .contains("3 images, and index.json says 2")
+        );
         std::fs::remove_file(folder.path().join(INDEX)).unwrap();
         let error = Latents::open(folder.path(), 1).unwrap_err();
         assert!(Latents::is_at(folder.path()) && matches!(error, DataError::Unfinished(_)), "{error:?}");

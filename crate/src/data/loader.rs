@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -218,7 +218,7 @@ impl Shared {
         let count = state.begun;
         state.begun += 1;
         let at = (first_step + count / share.len()) * batch + share.start + count % share.len();
-        Some((count, at, state.shuffle.at(at, &self.philox)))
+        Some((count, at, state.shuffle.at(at, self.philox)))
     }
 
     fn finish(&self, count: usize, example: Example) {
@@ -255,16 +255,16 @@ impl Shared {
         self.philox.stream(Draw::Example as u32 | high << 8, at as u32)
     }
 
-    fn note(&self, path: &PathBuf, what: &str) -> Result<(), DataError> {
+    fn note(&self, path: &Path, what: &str) -> Result<(), DataError> {
         let limit = self.options.max_bad;
         let mut state = self.lock();
-        state.bad.entry(path.clone()).or_insert_with(|| what.to_owned());
+        state.bad.entry(path.to_owned()).or_insert_with(|| what.to_owned());
         let count = state.bad.len();
         if state.stopped {
             return Err(DataError::Stopped);
         }
         if count > limit {
-            return Err(DataError::TooManyBad { count, limit, last: path.clone(), what: what.to_owned() });
+            return Err(DataError::TooManyBad { count, limit, last: path.to_owned(), what: what.to_owned() });
         }
         Ok(())
     }
@@ -290,7 +290,7 @@ struct Shuffle {
 
 impl Shuffle {
     /// Index of the `at`-th example since training began.
-    fn at(&mut self, at: usize, philox: &Philox) -> usize {
+    fn at(&mut self, at: usize, philox: Philox) -> usize {
         let epoch = at / self.len;
         if epoch != self.epoch {
             self.epoch = epoch;

@@ -127,3 +127,79 @@ pub fn open_images(folder: &Path, split: Split, side: Option<usize>) -> Result<O
     }
     Ok(opened)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn options(side: Option<usize>, patch: usize) -> OpenOptions {
+        OpenOptions { split: Split::Train, side, patch, flip: false }
+    }
+
+    fn fashion() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/fashion-mnist")
+    }
+
+    /// A file of an idx kind: two images of 2 x 2, or their labels.
+    fn idx_file(folder: &Path, name: &str, header: &[u8], data: &[u8]) {
+        fs::write(folder.join(name), [&[0, 0, 8], header, data].concat()).unwrap();
+    }
+
+    #[test]
+    fn every_layout_is_recognised() {
+        let opened = open(&fashion(), &options(None, 4)).unwrap();
+        assert_eq!((opened.layout, opened.classes.len(), opened.latent_scale), (Layout::Idx, 10, None));
+        assert_eq!((opened.dataset.len(), opened.dataset.shape().tokens, opened.dataset.shape().dim), (500, 49, 16));
+
+        let cifar = tempfile::tempdir().unwrap();
+        fs::write(cifar.path().join("train.bin"), vec![7; 3074]).unwrap();
+        let opened = open(cifar.path(), &options(None, 8)).unwrap();
+        assert_eq!((opened.layout, opened.classes.len()), (Layout::Cifar(Cifar::Hundred), 100));
+        assert_eq!((opened.dataset.shape().tokens, opened.dataset.shape().dim), (16, 192));
+
+        let files = tempfile::tempdir().unwrap();
+        let class = files.path().join("train/n01443537/images");
+        fs::create_dir_all(&class).unwrap();
+        image::RgbImage::new(20, 30).save(class.join("0.png")).unwrap();
+        let opened = open(files.path(), &options(Some(16), 16)).unwrap();
+        assert_eq!((opened.layout, &opened.classes[..]), (Layout::ImageFolder, &["n01443537".to_owned()][..]));
+        let error = open(files.path(), &options(None, 16)).err().unwrap();
+        assert!(matches!(error, DataError::NeedsSide(_)), "{error}");
+        let set = ImageSet::read_scaled(files.path(), Split::Train, Some(8)).unwrap();
+        assert_eq!((set.len(), set.channels, set.side), (1, 3, 8));
+    }
+
+    #[test]
+    fn a_folder_of_nothing_known_says_what_was_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let error = open(folder.path(), &options(Some(8), 4)).err().unwrap().to_string();
+        for name in ["train-images-idx3-ubyte", "data_batch_1.bin", "train.bin", "CLASS/*.jpg", "index.json"] {
+            assert!(error.contains(name), "{error}");
+        }
+        fs::write(folder.path().join("latents-00000.safetensors"), "").unwrap();
+        assert!(matches!(open(folder.path(), &options(None, 1)).err().unwrap(), DataError::Unfinished(_)));
+        assert!(matches!(ImageSet::read(folder.path(), Split::Test), Err(DataError::NoImages(_))));
+    }
+
+    #[test]
+    fn a_side_scales_what_has_a_size_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        idx_file(
+            folder.path(),
+            "train-images-idx3-ubyte",
+            &[3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2],
+            &[9, 9, 9, 9, 1, 2, 3, 4],
+        );
+        idx_file(folder.path(), "train-labels-idx1-ubyte", &[1, 0, 0, 0, 2], &[1, 0]);
+        let plain = ImageSet::read(folder.path(), Split::Train).unwrap();
+        assert_eq!((plain.image(1), &plain.labels[..]), (&[1, 2, 3, 4][..], &[1, 0][..]));
+        let large = ImageSet::read_scaled(folder.path(), Split::Train, Some(4)).unwrap();
+        assert_eq!((large.image(0), large.side), (&[9; 16][..], 4));
+        let small = ImageSet::read_scaled(folder.path(), Split::Train, Some(1)).unwrap();
+        // The mean of 1 to 4, rounded.
+        assert_eq!(small.image(1), [3]);
+        assert!(matches!(ImageSet::read_scaled(folder.path(), Split::Train, Some(0)), Err(DataError::NeedsSide(_))));
+    }
+}

@@ -58,14 +58,14 @@ mod tests {
     use crate::data::ImageSet;
     use crate::random::Philox;
 
-    fn images() -> Box<ImageSet> {
+    fn images() -> ImageSet {
         // Two 2x2 images of one channel.
-        Box::new(ImageSet { pixels: vec![0, 51, 102, 255, 1, 2, 3, 4], labels: vec![1, 0], channels: 1, side: 2 })
+        ImageSet { pixels: vec![0, 51, 102, 255, 1, 2, 3, 4], labels: vec![1, 0], channels: 1, side: 2 }
     }
 
     #[test]
     fn an_example_is_the_image_or_its_mirror_image() {
-        let plain = ImageTokens::new(images(), 2, 2, false).unwrap();
+        let plain = ImageTokens::new(Box::new(images()), 2, 2, false).unwrap();
         assert_eq!(plain.shape(), TokenShape { tokens: 1, dim: 4, classes: 2 });
         let stream = |at| Philox::new(1).stream(0, at);
         let example = plain.example(0, &mut stream(0)).unwrap();
@@ -73,7 +73,7 @@ mod tests {
         assert!(close(&example.tokens, [-1.0, -0.6, -0.2, 1.0]), "{example:?}");
         assert_eq!(example.label, 1);
 
-        let flipping = ImageTokens::new(images(), 2, 2, true).unwrap();
+        let flipping = ImageTokens::new(Box::new(images()), 2, 2, true).unwrap();
         let mut mirrored = 0;
         for at in 0..400 {
             let found = flipping.example(0, &mut stream(at)).unwrap();
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_patch_that_does_not_fit_is_an_error() {
         for patch in [0, 3, 4] {
-            assert!(matches!(ImageTokens::new(images(), 2, patch, false), Err(DataError::Patch { .. })));
+            assert!(matches!(ImageTokens::new(Box::new(images()), 2, patch, false), Err(DataError::Patch { .. })));
         }
     }
 }

@@ -155,12 +155,12 @@ impl Shard {
         let mut file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut head = Vec::new();
-        file.by_ref().take(8).read_to_end(&mut head).map_err(io)?;
+        (&file).take(8).read_to_end(&mut head).map_err(io)?;
         let size = <[u8; 8]>::try_from(&head[..]).map_or(u64::MAX, u64::from_le_bytes);
         let mut header = Vec::new();
         // A size beyond reason leaves the header empty, which is no header.
         let wanted = if size > MAX_HEADER { 0 } else { size };
-        file.by_ref().take(wanted).read_to_end(&mut header).map_err(io)?;
+        (&file).take(wanted).read_to_end(&mut header).map_err(io)?;
         let damaged = |what: String| DataError::Damaged { path: path.to_owned(), what };
         let layout = Layout::parse(&header, length.saturating_sub(8 + wanted)).map_err(damaged)?;
 

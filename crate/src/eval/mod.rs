@@ -78,7 +78,7 @@ pub enum EvalError {
         /// Which data.
         what: &'static str,
         /// The label.
-        label: u8,
+        label: u16,
         /// Classes of the network.
         classes: usize,
     },
