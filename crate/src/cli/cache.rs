@@ -13,12 +13,12 @@ use crate::checkpoint::{Checkpoint, Precision, Weights};
 use crate::data::{EncodeOptions, Split, encode, open_images};
 use crate::tokenizer::{Kl, KlConfig};
 
-/// The scale of the paper's KL-16 on `ImageNet`.
+/// The scale of the paper's KL-16 on ImageNet.
 const PAPER_SCALE: f64 = 0.2325;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of the images: idx or CIFAR files, or a folder of .jpg and .png files a class, as `ImageNet` has
+    /// Folder of the images: idx or CIFAR files, or a folder of .jpg and .png files a class, as ImageNet has
     #[arg(long)]
     data: PathBuf,
     /// Which part of the data

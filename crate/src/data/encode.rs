@@ -128,6 +128,7 @@ pub fn encode(
         let path = out.join(Shard::name(first / origin.per_shard));
         if path.is_file() {
             resumed += images.len();
+            progress(Progress { images: images.end, of, resumed });
         } else {
             let sweep = Sweep { kl, device, data, origin: &origin, options, stop, before: found.unreadable.len() };
             let report = |done| progress(Progress { images: first + done, of, resumed });
@@ -141,7 +142,6 @@ pub fn encode(
             return Err(EncodeError::Other { shard: path.display().to_string() });
         }
         found.take(first / origin.per_shard, shard);
-        progress(Progress { images: images.end, of, resumed });
     }
     let index = found.index(data, origin, options)?;
     index.write(out)?;

@@ -62,6 +62,12 @@ pub enum DataError {
     /// Image files are of all sizes.
     #[error("{}: images of any size. Give the side they are to be cropped to, 1 at least", .0.display())]
     NeedsSide(PathBuf),
+    /// A class's folder without images.
+    #[error(
+        "{}: a class without .jpg, .jpeg or .png files. Remove the folder, or put the images there: classes are numbered by \
+         folder", .0.display()
+    )]
+    EmptyClass(PathBuf),
     /// Latents, where images are wanted.
     #[error("{}: cached latents, and images are wanted. Give the folder they were made from", .0.display())]
     NoImages(PathBuf),

@@ -65,8 +65,7 @@ impl ImageFolder {
                 Entry { class: class as u16, path }
             }));
             if files.len() == before {
-                let what = format!("no .{} in this class's folder", EXTENSIONS.join(", ."));
-                return Err(DataError::Damaged { path: folder.clone(), what });
+                return Err(DataError::EmptyClass(folder.clone()));
             }
         }
         Ok(Self { root: root.to_owned(), classes, files, side })
@@ -200,7 +199,7 @@ mod tests {
         write(&folder.path().join("a/0.png"), [0; 3], 4, 4);
         fs::create_dir(folder.path().join("empty")).unwrap();
         let error = ImageFolder::list(folder.path(), 4).unwrap_err().to_string();
-        assert!(error.contains("empty: no .jpg, .jpeg, .png in this class's folder"), "{error}");
+        assert!(error.contains("empty: a class without .jpg, .jpeg or .png files"), "{error}");
     }
 
     #[test]
