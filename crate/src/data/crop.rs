@@ -101,39 +101,50 @@ impl Weights {
             })
             .collect()
     }
-
-    /// The weighted sum of bytes, of which `byte` gives the i-th that counts, rounded.
-    fn sum(&self, byte: impl Fn(usize) -> u8) -> u8 {
-        let half = 1 << (PRECISION - 1);
-        let sum = self.weights.iter().enumerate().fold(half, |sum, (i, w)| sum + i32::from(byte(self.first + i)) * w);
-        (sum >> PRECISION).clamp(0, 255) as u8
-    }
 }
 
-/// The part of `size` at `corner` (both across, down) of the picture scaled to `scaled`: rows first, then columns, and
+/// The part of `size` at `corner` (both across, down) of the picture scaled to `scaled`: across first, then down, and
 /// bytes in between.
 fn resize(picture: &Picture, scaled: [usize; 2], corner: [usize; 2], size: [usize; 2], filter: Filter) -> Picture {
     let Picture { width, height, channels, ref bytes } = *picture;
     let [across, down] = size;
 
     let columns = Weights::new(width, scaled[0], corner[0], across, filter);
-    let rows = Weights::new(height, scaled[1], corner[1], down, filter);
-    // The rows that the second pass looks at.
+    let mut rows = Weights::new(height, scaled[1], corner[1], down, filter);
+    // Only the rows that the second pass looks at.
     let top = rows.iter().map(|row| row.first).min().unwrap_or(0);
     let bottom = rows.iter().map(|row| row.first + row.weights.len()).max().unwrap_or(0);
+    rows.iter_mut().for_each(|row| row.first -= top);
+    let bytes = &bytes[top * width * channels..bottom * width * channels];
 
-    let stride = across * channels;
-    let mut narrow = Vec::with_capacity((bottom - top) * stride);
-    for row in bytes[top * width * channels..bottom * width * channels].chunks_exact(width * channels) {
-        for column in &columns {
-            narrow.extend((0..channels).map(|channel| column.sum(|i| row[i * channels + channel])));
+    let narrow = pass(&transposed(bytes, width, channels), (bottom - top) * channels, &columns);
+    let bytes = pass(&transposed(&narrow, bottom - top, channels), across * channels, &rows);
+    Picture { width: across, height: down, channels, bytes }
+}
+
+/// Weighted sums of lines of `stride` bytes: whole lines at a time, which the compiler makes vectors of.
+fn pass(bytes: &[u8], stride: usize, weights: &[Weights]) -> Vec<u8> {
+    let half = 1 << (PRECISION - 1);
+    let mut result = Vec::with_capacity(weights.len() * stride);
+    let mut sums = vec![0; stride];
+    for Weights { first, weights } in weights {
+        sums.fill(half);
+        for (line, weight) in bytes[first * stride..].chunks_exact(stride).zip(weights) {
+            sums.iter_mut().zip(line).for_each(|(sum, &byte)| *sum += i32::from(byte) * weight);
         }
+        result.extend(sums.iter().map(|sum| (sum >> PRECISION).clamp(0, 255) as u8));
     }
-    let mut result = Vec::with_capacity(down * stride);
-    for row in &rows {
-        result.extend((0..stride).map(|at| row.sum(|i| narrow[(i - top) * stride + at])));
+    result
+}
+
+/// Pixels in lines of `width`, column by column.
+fn transposed(bytes: &[u8], width: usize, channels: usize) -> Vec<u8> {
+    let stride = width * channels;
+    let mut result = Vec::with_capacity(bytes.len());
+    for column in (0..stride).step_by(channels) {
+        bytes.chunks_exact(stride).for_each(|line| result.extend_from_slice(&line[column..column + channels]));
     }
-    Picture { width: across, height: down, channels, bytes: result }
+    result
 }
 
 #[cfg(test)]
