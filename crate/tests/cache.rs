@@ -136,7 +136,7 @@ fn resumed_is_the_same_as_uninterrupted() {
 fn the_measured_scale_makes_samples_of_unit_deviation() {
     let folder = tempfile::tempdir().unwrap();
     let index = cache(folder.path(), &options());
-    assert_eq!(index.scale, index.measured_scale);
+    assert_eq!(index.scale.to_bits(), index.measured_scale.to_bits());
     let options = OpenOptions { split: Split::Train, side: None, patch: 1, flip: true };
     let opened = open(folder.path(), &options).unwrap();
     assert_eq!((opened.layout, opened.latent_scale), (Layout::Latents, Some(index.scale as f32)));

@@ -114,7 +114,9 @@ fn resize(picture: &Picture, scaled: [usize; 2], corner: [usize; 2], size: [usiz
     // Only the rows that the second pass looks at.
     let top = rows.iter().map(|row| row.first).min().unwrap_or(0);
     let bottom = rows.iter().map(|row| row.first + row.weights.len()).max().unwrap_or(0);
-    rows.iter_mut().for_each(|row| row.first -= top);
+    for row in &mut rows {
+        row.first -= top;
+    }
     let bytes = &bytes[top * width * channels..bottom * width * channels];
 
     let narrow = pass(&transposed(bytes, width, channels), (bottom - top) * channels, &columns);
