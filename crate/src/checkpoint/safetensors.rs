@@ -16,14 +16,14 @@ pub enum Precision {
     F16,
 }
 
-/// Reads every float tensor of a safetensors file.
+/// Reads every tensor of a safetensors file, but for batch norm's `num_batches_tracked`: it counts steps and is no parameter.
 ///
 /// # Errors
 /// [`CheckpointError::Safetensors`] when the bytes are not a whole file, [`CheckpointError::Dtype`] for other types.
 pub fn read_safetensors(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
     let file = SafeTensors::deserialize(bytes)?;
     let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
+    for (name, view) in file.iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")) {
         let raw = view.data();
         let data = match view.dtype() {
             Dtype::F32 => raw.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),

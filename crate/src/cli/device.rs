@@ -37,6 +37,18 @@ impl DeviceKind {
             Self::Vulkan => Ok(Device::Burn(TrainDevice::Vulkan.open()?)),
         }
     }
+
+    /// Opens what plain Burn has for it: the same GPU where that is reached through Vulkan, else the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn burn(self) -> Result<burn::tensor::Device, String> {
+        match self {
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => TrainDevice::Vulkan.open(),
+            _ => TrainDevice::Cpu.open(),
+        }
+    }
 }
 
 /// A device for training, by name.
