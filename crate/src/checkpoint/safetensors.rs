@@ -16,7 +16,8 @@ pub enum Precision {
     F16,
 }
 
-/// Reads every tensor of a safetensors file, but for batch norm's `num_batches_tracked`: it counts steps and is no parameter.
+/// Reads every tensor of a safetensors file, but for batch norm's `num_batches_tracked`: it counts steps and is no
+/// parameter.
 ///
 /// # Errors
 /// [`CheckpointError::Safetensors`] when the bytes are not a whole file, [`CheckpointError::Dtype`] for other types.

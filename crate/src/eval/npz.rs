@@ -81,8 +81,8 @@ pub enum NpzProblem {
     },
 }
 
-/// Reads statistics of `width` features and, where the file has them, `spatial_width` spatial ones (0: none are wanted).
-/// Its images are read where it has no statistics, or where `images` asks for them beside these.
+/// Reads statistics of `width` features and, where the file has them, `spatial_width` spatial ones (0: none are
+/// wanted). Its images are read where it has no statistics, or where `images` asks for them beside these.
 ///
 /// # Errors
 /// Names the key that is missing, or whose array is damaged or of another shape or type.
@@ -263,8 +263,8 @@ pub fn write_statistics(path: &Path, statistics: &Statistics) -> Result<(), NpzE
     })
 }
 
-/// Writes images and labels as ADM's sampling script does: `arr_0`, `[n, side, side, 3]`, and `arr_1`, `[n]`. A grey image
-/// gets three equal channels.
+/// Writes images and labels as ADM's sampling script does: `arr_0`, `[n, side, side, 3]`, and `arr_1`, `[n]`. A grey
+/// image gets three equal channels.
 ///
 /// # Errors
 /// As [`write_statistics`].
@@ -315,5 +315,4 @@ fn write_array<T: npyz::AutoSerialize>(
 }
 
 #[cfg(test)]
-#[path = "npz_tests.rs"]
 mod tests;

@@ -63,7 +63,7 @@ fn images_come_back_in_colour() {
 /// `numpy.savez_compressed(mu=[1, 2, 3, 4] in f4, sigma=2 * eye(4), arr_0=arange(24).reshape(2, 2, 2, 3) in u1)`, numpy 2.4.
 #[test]
 fn as_numpy_writes_it() {
-    let bytes = include_bytes!("../../../tests/fixtures/npz/numpy.npz");
+    let bytes = include_bytes!("../../../../tests/fixtures/npz/numpy.npz");
     let found = parse(Cursor::new(&bytes[..]), 4, 3, true).unwrap();
     let Statistics { features, spatial } = found.statistics.unwrap();
     assert_eq!(features.mean(), [1.0, 2.0, 3.0, 4.0]);
