@@ -1,4 +1,5 @@
-//! Inception against torch-fidelity's, on weights and an image that a formula fills: `tests/fixtures/inception/make.py`.
+//! Inception against torch-fidelity's, on weights and an image that a formula fills.
+//! `tests/fixtures/inception/make.py` made what is expected.
 #![cfg(feature = "cli")]
 
 mod common;
@@ -26,8 +27,8 @@ fn uniform(tensor: u64, count: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-/// Convolutions of the published weights: name, channels in, channels out, kernel. Written down from the published file's
-/// own list, not from the code.
+/// The network's convolutions as torch-fidelity's source defines them: name, channels in, channels out, kernel. A list of
+/// its own beside the code's, so that a wrong shape there shows.
 fn convolutions() -> Vec<(String, usize, usize, [usize; 2])> {
     let mut all = Vec::new();
     let mut add = |name: String, c_in: usize, c_out: usize, kernel: [usize; 2]| all.push((name, c_in, c_out, kernel));

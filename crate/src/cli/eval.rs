@@ -35,8 +35,8 @@ pub struct Args {
     /// Folder of the real images, train and test
     #[arg(long, required_unless_present = "reference")]
     data: Option<PathBuf>,
-    /// What distances are to: an .npz of statistics or images as ADM has them, or a folder, of which the training images
-    /// are taken [default: the test images of --data]
+    /// What distances are to: an .npz of statistics or images as ADM has them, or a folder, of which the training
+    /// images are taken [default: the test images of --data]
     #[arg(long, value_name = "STATS.npz|DIR")]
     reference: Option<PathBuf>,
     /// What images are compared by

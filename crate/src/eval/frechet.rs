@@ -268,8 +268,8 @@ pub(super) mod tests {
         assert!((distance - 1.540_190_858_865_983_6).abs() < 1e-6, "{distance}");
     }
 
-    /// Against scipy on 64 numbers a vector; with fewer vectors than numbers, where `sqrtm` itself is off by 1e-6, against
-    /// numpy's singular values of the centred vectors, whose sum is the trace of the root.
+    /// Against scipy on 64 numbers a vector; with fewer vectors than numbers, where `sqrtm` itself is off by 1e-6,
+    /// against numpy's singular values of the centred vectors, whose sum is the trace of the root.
     #[test]
     fn as_scipy_and_numpy_have_it_on_wider_features() {
         let mut next = repeatable();

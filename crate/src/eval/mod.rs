@@ -1,5 +1,5 @@
 //! Measures generated images: recognisable, distributed as real ones, and no copies of training images.
-//! The paper's FID, Inception Score, precision and recall (section 5) through Inception, or through a classifier of the data set's own.
+//! The paper's FID, Inception Score, precision and recall (section 5), through Inception or a classifier of the data's own.
 
 pub mod axes;
 pub mod classifier;
@@ -128,8 +128,8 @@ pub enum EvalError {
     NoReference,
     /// Statistics alone.
     #[error(
-        "precision and recall compare images, and the reference has statistics alone: give one that holds arr_0 too, or a \
-         folder of images"
+        "precision and recall compare images, and the reference has statistics alone: give one that holds arr_0 \
+         too, or a folder of images"
     )]
     NoImages,
     /// Too few images to have neighbours.
@@ -174,8 +174,8 @@ impl<'a> Baseline<'a> {
     ///
     /// # Errors
     /// When data, extractor and weights do not fit each other ([`EvalError::Shape`], [`EvalError::Label`],
-    /// [`EvalError::Small`], [`EvalError::Channels`]), when `options` are out of range, or when the reference lacks what
-    /// they ask for ([`EvalError::NoReference`], [`EvalError::NoImages`], [`EvalError::Few`]).
+    /// [`EvalError::Small`], [`EvalError::Channels`]), when `options` are out of range, or when the reference lacks
+    /// what they ask for ([`EvalError::NoReference`], [`EvalError::NoImages`], [`EvalError::Few`]).
     pub fn measure_real(
         config: &'a WeightsConfig,
         extractor: &'a dyn FeatureExtractor,

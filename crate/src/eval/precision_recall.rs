@@ -117,7 +117,8 @@ mod tests {
         let real = [0.0, 1.0, 2.0, 3.0, 4.0];
         // Radii of the real points: 3, 2, 2, 2, 3: they reach from -3 to 7.
         let generated = [-3.0, -3.5, 7.0, 100.0, 200.0];
-        // Radii of the generated points: -3 and -3.5 to 100 (103, 103.5), 7 to 100 (93), 100 to -3 (103), 200 to -3 (203).
+        // Radii of the generated points: -3 and -3.5 to 100 (103, 103.5), 7 to 100 (93), 100 to -3 (103), 200 to -3
+        // (203).
         let found = precision_recall(&real, &generated, 1);
         assert!((found.precision - 0.4).abs() < 1e-12, "{found:?}");
         assert!((found.recall - 1.0).abs() < 1e-12, "{found:?}");

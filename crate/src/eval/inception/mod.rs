@@ -1,4 +1,4 @@
-//! `InceptionV3` as the Frechet Inception distance has it: the network of TensorFlow's 2015 graph, in its published weights.
+//! `InceptionV3` as the Frechet Inception distance has it: the network of TensorFlow's 2015 graph.
 //! What the paper's FID and Inception Score (section 5) look through; the file is the user's to bring.
 
 mod blocks;

@@ -1,5 +1,5 @@
 //! Images at the size and in the range that the network was trained for, as TensorFlow 1 resizes them.
-//! FID depends on the resizing (Parmar et al., arXiv 2104.11222): this one is bilinear, reads place `i * side / 299`, and never averages.
+//! FID depends on it (Parmar et al., arXiv 2104.11222): bilinear, at place `i * side / 299`, and never averaging.
 
 /// Side of what the network looks at, in pixels.
 pub const SIDE: usize = 299;
@@ -42,7 +42,8 @@ mod tests {
         assert_eq!(resized(&channel, SIDE), expected);
     }
 
-    /// A ramp of 0, 128 over two columns is `256 i / 299` up to the second, and flat from there: corners are not aligned.
+    /// A ramp of 0, 128 over two columns is `256 i / 299` up to the second, and flat from there: corners are not
+    /// aligned.
     #[test]
     fn a_ramp_upwards() {
         let out = resized(&[0, 128, 0, 128], 2);

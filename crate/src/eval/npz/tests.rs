@@ -60,7 +60,7 @@ fn images_come_back_in_colour() {
     assert_eq!((found.channels, found.pixels), (3, grey.pixels.repeat(3)));
 }
 
-/// `numpy.savez_compressed(mu=[1, 2, 3, 4] in f4, sigma=2 * eye(4), arr_0=arange(24).reshape(2, 2, 2, 3) in u1)`, numpy 2.4.
+/// numpy 2.4's `savez_compressed` of mu = 1 to 4 in f4, sigma = twice the unit matrix, arr_0 = 0 to 23 in u1 as two images.
 #[test]
 fn as_numpy_writes_it() {
     let bytes = include_bytes!("../../../../tests/fixtures/npz/numpy.npz");
@@ -127,7 +127,10 @@ proptest! {
     }
 
     #[test]
-    fn no_header_panics(header in "[\\{\\}\\(\\)\\[\\]',: a-z<>|0-9-]{0,110}", shape in "[0-9]{1,18}(, [0-9]{1,18}){0,3}") {
+    fn no_header_panics(
+        header in "[\\{\\}\\(\\)\\[\\]',: a-z<>|0-9-]{0,110}",
+        shape in "[0-9]{1,18}(, [0-9]{1,18}){0,3}",
+    ) {
         let _ = read(&archive(&[("mu", &header, &[0; 16])]));
         let shaped = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape},), }}");
         let _ = read(&archive(&[("arr_0", &shaped, &[0; 16])]));
