@@ -94,7 +94,7 @@ impl Dashboard {
 
 impl Screen for Dashboard {
     fn step(&mut self, step: usize) {
-        let done = step - self.resumed_at;
+        let done = step.saturating_sub(self.resumed_at);
         self.tell(|renderer| renderer.update_split(done));
     }
 

@@ -22,6 +22,6 @@ pub enum WatchError {
 impl WatchError {
     /// What to make of an error at `path`.
     pub fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        |source| Self::Io { path: path.to_owned(), source }
+        move |source| Self::Io { path: path.to_owned(), source }
     }
 }

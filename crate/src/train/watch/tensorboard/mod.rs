@@ -95,7 +95,7 @@ mod tests {
         records(&bytes).into_iter().map(|data| Event::decode(data).unwrap()).collect()
     }
 
-    /// The bytes that TensorFlow's own `EventsWriter` puts at the start of a file, after the wall time.
+    /// The bytes that the classes generated from TensorFlow's own definitions serialise to (tensorboard.compat.proto).
     #[test]
     fn messages_have_the_published_layout() {
         let version = Event { wall_time: 1.0, step: 0, what: Some(What::FileVersion("brain.Event:2".into())) };
@@ -106,6 +106,12 @@ mod tests {
         let values = vec![Value { tag: "a/b".into(), shown: Some(Shown::Number(1.0)) }];
         let summary = Event { wall_time: 1.0, step: 1, what: Some(What::Summary(Summary { values })) };
         let bytes = b"\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x01\x2a\x0c\x0a\x0a\x0a\x03a/b\x15\x00\x00\x80\x3f";
+        assert_eq!(summary.encode_to_vec(), bytes);
+        let image = Image { height: 2, width: 3, colorspace: 1, encoded_image_string: b"PNG".into() };
+        let values = vec![Value { tag: "a".into(), shown: Some(Shown::Image(image)) }];
+        let summary = Event { wall_time: 1.0, step: 1, what: Some(What::Summary(Summary { values })) };
+        let bytes =
+            b"\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x01*\x12\n\x10\n\x01a\"\x0b\x08\x02\x10\x03\x18\x01\"\x03PNG";
         assert_eq!(summary.encode_to_vec(), bytes);
     }
 

@@ -49,6 +49,12 @@ pub mod tests {
         }
     }
 
+    /// As `tensorboard.summary.writer.record_writer` writes it.
+    #[test]
+    fn a_record_has_the_bytes_of_the_reference() {
+        assert_eq!(record(b"123456789"), b"\x09\0\0\0\0\0\0\x007\xf9q9123456789\xe5\xb0\x8a\xc7");
+    }
+
     proptest! {
         /// Upside down, as TensorFlow's `crc32c::Unmask` undoes the mask.
         #[test]
