@@ -77,7 +77,7 @@ pub fn measure_roof(device: &Device) -> f64 {
         // The first compiles kernels, or chooses among them. Where memory ends, so does the search.
         let Some(fastest) = product().and_then(|_| (0..3).filter_map(|_| product()).min()) else { break };
         let fastest = fastest.max(Duration::from_nanos(1));
-        best = f64::max(best, 2.0 * (side as f64).powi(3) / fastest.as_secs_f64());
+        best = f64::max(best, 2.0 * f64::from(side).powi(3) / fastest.as_secs_f64());
         // The next takes eight times as long, and four times over.
         if began.elapsed() + 32 * fastest > Duration::from_millis(1500) {
             break;

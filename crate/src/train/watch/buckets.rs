@@ -54,7 +54,9 @@ mod tests {
     use super::*;
 
     fn means(buckets: &mut Buckets, pairs: &[(f64, f32)]) -> Vec<(String, f64)> {
-        pairs.iter().for_each(|&(at, value)| buckets.add(at, value));
+        for &(at, value) in pairs {
+            buckets.add(at, value);
+        }
         buckets.take()
     }
 

@@ -48,6 +48,8 @@ impl Dashboard {
             renderer.start(1, 1, None, Some(&label));
             renderer.start_split("train", steps.saturating_sub(resumed_at));
         });
+        // What is announced first stands on top.
+        dashboard.text("note", "q, then s: save and stop");
         dashboard
     }
 

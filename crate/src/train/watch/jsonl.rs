@@ -108,10 +108,16 @@ mod tests {
             prop_assert_eq!(up_to(&log[..cut], 9), &log[..19 * whole]);
         }
 
+        /// Whatever else stands in the file, of the lines of the log those up to the step stay, in their order.
         #[test]
-        fn no_bytes_are_too_strange(bytes: Vec<u8>) {
-            let kept = up_to(&bytes, usize::MAX);
-            prop_assert_eq!(up_to(&kept, usize::MAX), kept);
+        fn only_lines_of_the_log_stay(lines in prop::collection::vec((0usize..10, "[^\n{}]*", any::<bool>()), 0..20)) {
+            let line = |(step, text, ours): &(usize, String, bool)| match ours {
+                true => format!("{{\"loss\":0.5,\"step\":{step}}}\n"),
+                false => format!("{text}\n"),
+            };
+            let whole: String = lines.iter().map(line).collect();
+            let kept: String = lines.iter().filter(|(step, _, ours)| *ours && *step <= 5).map(line).collect();
+            prop_assert_eq!(String::from_utf8(up_to(whole.as_bytes(), 5)).unwrap(), kept);
         }
     }
 }

@@ -104,7 +104,11 @@ fn numbers_are_announced_once_and_shown_each_time() {
     dashboard.logged(&super::super::Logged { loss: f64::NAN, ..example(80) });
 
     let told = recorder.told();
-    assert_eq!(told[..3], ["epoch 1 of 1: steps 50 to 200", "train 150", "done 10"]);
+    assert_eq!(
+        told[..4],
+        ["epoch 1 of 1: steps 50 to 200", "train 150", "new note", "note = q, then s: save and stop"]
+    );
+    assert_eq!(told[4], "done 10");
     let count = |what: &str| told.iter().filter(|told| *told == what).count();
     assert_eq!(count("step = 60, 45 s left"), 1);
     assert_eq!((count("new loss/total"), count("new loss_by_timestep/900-999")), (1, 1));
