@@ -71,6 +71,30 @@ impl MarConfig {
         self.vae_embed_dim * self.patch_size * self.patch_size
     }
 
+    /// Numbers in the network.
+    pub fn parameters(&self) -> usize {
+        let linear = |d_in: usize, d_out: usize| (d_in + 1) * d_out;
+        let stack = |width: usize, depth: usize| {
+            let hidden = (width as f64 * self.mlp_ratio) as usize;
+            let block = linear(width, 3 * width)
+                + linear(width, width)
+                + linear(width, hidden)
+                + linear(hidden, width)
+                + 4 * width;
+            // Position table, blocks, the norm behind them.
+            (self.buffer_size + self.tokens()) * width + depth * block + 2 * width
+        };
+        let (encoder, decoder, head) = (self.encoder_embed_dim, self.decoder_embed_dim, self.diffloss_w);
+        let in_front = (self.class_num + 1) * encoder + linear(self.token_dim(), encoder) + 2 * encoder;
+        // `decoder_embed`, the mask token, the position table behind the decoder.
+        let between = linear(encoder, decoder) + decoder + self.tokens() * decoder;
+        let time = linear(256, head) + linear(head, head);
+        let res_block = 2 * head + 2 * linear(head, head) + linear(head, 3 * head);
+        let last = linear(head, 2 * head) + linear(head, 2 * self.token_dim());
+        let net = linear(self.token_dim(), head) + time + linear(decoder, head) + self.diffloss_d * res_block + last;
+        in_front + stack(encoder, self.encoder_depth) + between + stack(decoder, self.decoder_depth) + net
+    }
+
     /// Checks that the parts fit each other and stay within what memory can hold.
     ///
     /// # Errors
@@ -113,6 +137,8 @@ impl MarConfig {
 pub enum TokenizerKind {
     /// Patches of the image itself, in `[-1, 1]`.
     Pixel,
+    /// Latents of the KL autoencoder, scaled to unit variance. The autoencoder is not part of the weights.
+    Kl,
 }
 
 /// Settings that show the weights at their best; what the page and the command line start from.

@@ -53,9 +53,12 @@ impl Engine {
 
     /// The tokenizer that `config` asks for.
     pub fn tokenizer(config: &WeightsConfig) -> Box<dyn Tokenizer> {
-        let MarConfig { vae_embed_dim, img_size, patch_size, .. } = config.model;
+        let MarConfig { vae_embed_dim, img_size, vae_stride, patch_size, .. } = config.model;
         match config.tokenizer {
-            TokenizerKind::Pixel => Box::new(PixelTokenizer::new(vae_embed_dim, img_size, patch_size)),
+            // Latents are an image of their own, which is all that can be made of tokens without the autoencoder.
+            TokenizerKind::Pixel | TokenizerKind::Kl => {
+                Box::new(PixelTokenizer::new(vae_embed_dim, img_size / vae_stride, patch_size))
+            }
         }
     }
 

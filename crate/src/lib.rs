@@ -44,6 +44,10 @@ pub mod data;
 #[cfg(feature = "cli")]
 pub mod eval;
 #[cfg(feature = "cli")]
+pub mod grid;
+#[cfg(feature = "cli")]
+mod replace;
+#[cfg(feature = "cli")]
 pub mod trace;
 #[cfg(feature = "train")]
 pub mod train;

@@ -165,7 +165,7 @@ fn decode(cpu: &Cpu, sample: &Sample, expected: &BTreeMap<String, Vec<f64>>) {
         .collect();
     let steps = Solver::Ddpm.steps(&Schedule::respaced(&sample.num_sampling_steps).unwrap());
     // As the sampler has it: no unconditional branch where the scale is 1.
-    let guided = sample.cfg != 1.0;
+    let guided = sample.cfg > 1.0;
     let mut tokens = vec![0.0; images * length * dim];
     let mut masked = vec![true; images * length];
     let mut known = 0;

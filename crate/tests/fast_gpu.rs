@@ -1,5 +1,5 @@
 //! The GPU engine against naive f64 loops on awkward shapes, and against the official implementation's numbers.
-//! Runs on whatever adapter there is: natively Vulkan, Metal or Direct3D 12; without a GPU, SwiftShader as Chromium has it.
+//! Runs on whatever adapter there is: natively Vulkan, Metal or Direct3D 12; without a GPU, Chromium's `SwiftShader`.
 #![cfg(feature = "webgpu")]
 
 mod common;
@@ -8,7 +8,7 @@ mod naive;
 use common::{Expected, parity_dirs, read, relative_error};
 use marscope::checkpoint::{Checkpoint, CheckpointError, read_safetensors};
 use marscope::config::{Label, MarConfig};
-use marscope::diffusion::{Draw, Drawn, Schedule, Steps};
+use marscope::diffusion::{Draw, Drawn, Schedule, Solver, Steps};
 use marscope::fast::Seen;
 use marscope::fast::gpu::{Gpu, GpuError, Model, Tuning};
 use marscope::random::Philox;
@@ -406,7 +406,7 @@ fn decode(
     let orders: Vec<Vec<usize>> =
         expected["orders"].usize().chunks(length).map(|order| order.iter().rev().copied().collect()).collect();
     let steps = Solver::Ddpm.steps(&Schedule::respaced(&sample.num_sampling_steps).unwrap());
-    let guided = sample.cfg != 1.0;
+    let guided = sample.cfg > 1.0;
     let mut labels: Vec<Label> = sample.labels.iter().map(|&label| Some(label)).collect();
     if guided {
         labels.resize(2 * images, None);

@@ -8,7 +8,7 @@ mod safetensors;
 use std::collections::BTreeMap;
 
 pub use self::pickle::PickleError;
-pub use self::pth::{Weights, read_pth};
+pub use self::pth::{Moment, Weights, is_pth, read_pth};
 pub use self::safetensors::{Precision, read_safetensors, write_safetensors};
 
 /// One tensor on the host, row-major f32.
@@ -18,6 +18,11 @@ pub struct HostTensor {
     pub shape: Vec<usize>,
     /// Elements, last dimension fastest.
     pub data: Vec<f32>,
+}
+
+/// Whether AdamW decays a parameter: not 1-D ones (biases and norms), nor the head. The official `add_weight_decay`.
+pub fn decays(name: &str, dimensions: usize) -> bool {
+    dimensions > 1 && !name.starts_with("diffloss.")
 }
 
 /// Named tensors.

@@ -17,13 +17,26 @@ pub enum Weights {
     Raw,
     /// Their moving average, which draws better: `model_ema`.
     Ema,
+    /// A part of the optimizer's state, by the name of the parameter it belongs to.
+    Optimizer(Moment),
+}
+
+/// What AdamW keeps of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Running mean of the gradient.
+    First,
+    /// Running mean of its square.
+    Second,
+    /// Steps made, a scalar.
+    Steps,
 }
 
 /// How the pickle of `PyTorch`'s format before 1.6 starts: its magic number.
 const OLD_MAGIC: [u8; 14] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
 /// Whether a file is one of `torch.save`, going by its start.
-pub(super) fn is_pth(bytes: &[u8]) -> bool {
+pub fn is_pth(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&OLD_MAGIC)
 }
 
@@ -111,23 +124,46 @@ fn record_error(record: &str, problem: &str) -> CheckpointError {
 
 /// The tensors of one set of weights, by name.
 fn views(pickle: &Pickle, weights: Weights) -> Result<BTreeMap<&str, &Tensor>, CheckpointError> {
-    let find = |wanted: &str| pickle.entries(pickle.root).find(|&(key, _)| key == wanted).map(|(_, value)| value);
-    let tensors = |dict| -> BTreeMap<&str, &Tensor> {
-        let tensor =
-            |(name, id)| if let Object::Tensor(tensor) = pickle.get(id) { Some((name, &**tensor)) } else { None };
-        pickle.entries(dict).filter_map(tensor).filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect()
+    let find = |wanted: &str| pickle.find(pickle.root, wanted);
+    let raw = find("model").or_else(|| find("state_dict")).unwrap_or(pickle.root);
+    let (wanted, found) = match weights {
+        Weights::Raw => ("model", tensors(pickle, raw).collect()),
+        Weights::Ema => {
+            ("model_ema", find("model_ema").map(|dict| tensors(pickle, dict).collect()).unwrap_or_default())
+        }
+        Weights::Optimizer(moment) => ("optimizer", optimizer(pickle, raw, moment).unwrap_or_default()),
     };
-    let (wanted, dict) = match weights {
-        Weights::Raw => ("model", find("model").or_else(|| find("state_dict")).or(Some(pickle.root))),
-        Weights::Ema => ("model_ema", find("model_ema")),
-    };
-    let found = dict.map(tensors).unwrap_or_default();
+    let found: BTreeMap<&str, &Tensor> = found;
     if found.is_empty() {
         let keys: Vec<_> = pickle.entries(pickle.root).take(8).map(|(key, _)| format!("'{key}'")).collect();
         let found = if keys.is_empty() { "no names at all".to_owned() } else { keys.join(", ") };
         return Err(CheckpointError::NoWeights { wanted, found });
     }
     Ok(found)
+}
+
+/// The tensors of a state dict, in its order.
+fn tensors(pickle: &Pickle, dict: pickle::Id) -> impl Iterator<Item = (&str, &Tensor)> {
+    let tensor = |(name, id)| if let Object::Tensor(tensor) = pickle.get(id) { Some((name, &**tensor)) } else { None };
+    pickle.entries(dict).filter_map(tensor).filter(|(name, _)| !name.ends_with("num_batches_tracked"))
+}
+
+/// A part of the optimizer's state. It knows parameters by number only, counted over the two groups that the official
+/// `add_weight_decay` makes of the state dict `raw`: those without weight decay first.
+fn optimizer(pickle: &Pickle, raw: pickle::Id, moment: Moment) -> Option<BTreeMap<&str, &Tensor>> {
+    let state = pickle.find(pickle.find(pickle.root, "optimizer")?, "state")?;
+    let (decayed, plain): (Vec<_>, Vec<_>) =
+        tensors(pickle, raw).partition(|(name, tensor)| super::decays(name, tensor.shape.len()));
+    let key = match moment {
+        Moment::First => "exp_avg",
+        Moment::Second => "exp_avg_sq",
+        Moment::Steps => "step",
+    };
+    let of = |(number, (name, _))| {
+        let kept = pickle.find(pickle.at(state, number as i64)?, key)?;
+        if let Object::Tensor(tensor) = pickle.get(kept) { Some((name, &**tensor)) } else { None }
+    };
+    plain.into_iter().chain(decayed).enumerate().map(of).collect()
 }
 
 /// How many numbers a view has, once it is certain that its storage has all of them.

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, CheckpointError, HostTensor};
 
 /// How numbers are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32 bits, as computed.
     F32,
@@ -16,14 +18,15 @@ pub enum Precision {
     F16,
 }
 
-/// Reads every float tensor of a safetensors file.
+/// Reads every tensor of a safetensors file, but for batch norm's `num_batches_tracked`: it counts steps and is no
+/// parameter.
 ///
 /// # Errors
 /// [`CheckpointError::Safetensors`] when the bytes are not a whole file, [`CheckpointError::Dtype`] for other types.
 pub fn read_safetensors(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
     let file = SafeTensors::deserialize(bytes)?;
     let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
+    for (name, view) in file.iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")) {
         let raw = view.data();
         let data = match view.dtype() {
             Dtype::F32 => raw.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),

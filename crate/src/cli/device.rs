@@ -37,6 +37,18 @@ impl DeviceKind {
             Self::Vulkan => Ok(Device::Burn(TrainDevice::Vulkan.open()?)),
         }
     }
+
+    /// Opens what plain Burn has for it: the same GPU where that is reached through Vulkan, else the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn burn(self) -> Result<burn::tensor::Device, String> {
+        match self {
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => TrainDevice::Vulkan.open(),
+            _ => TrainDevice::Cpu.open(),
+        }
+    }
 }
 
 /// A device for training, by name.
@@ -48,22 +60,59 @@ pub enum TrainDevice {
     /// A GPU through Vulkan
     #[cfg(feature = "vulkan")]
     Vulkan,
+    /// A GPU of NVIDIA's through CUDA
+    #[cfg(feature = "cuda")]
+    Cuda,
+    /// A GPU of Apple's through Metal
+    #[cfg(feature = "metal")]
+    Metal,
+    /// A GPU of AMD's through ROCm
+    #[cfg(feature = "rocm")]
+    Rocm,
 }
 
 impl TrainDevice {
-    /// Opens the device.
+    /// Opens the first such device.
     ///
     /// # Errors
-    /// When there is no such adapter, or its driver refuses.
-    #[allow(clippy::unnecessary_wraps)] // without a GPU built in, nothing can fail
+    /// When there is none, or its driver refuses.
     pub fn open(self) -> Result<burn::tensor::Device, String> {
+        self.open_at(0)
+    }
+
+    /// Opens the first `count` such devices. The processor can be any number of them.
+    ///
+    /// # Errors
+    /// When there are fewer, or a driver refuses.
+    pub fn open_all(self, count: usize) -> Result<Vec<burn::tensor::Device>, String> {
+        if count == 0 {
+            return Err("--devices is 0; at least one has to compute".into());
+        }
+        (0..count).map(|index| self.open_at(index)).collect()
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // without a GPU built in, nothing can fail
+    fn open_at(self, #[allow(unused_variables)] index: usize) -> Result<burn::tensor::Device, String> {
         match self {
             Self::Cpu => Ok(burn::tensor::Device::flex()),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => burn::tensor::Device::wgpu_options()
-                .graphics_api(burn::tensor::wgpu::WgpuBackend::Vulkan)
-                .init()
-                .map_err(|error| format!("no GPU could be opened: {error}. Take --device cpu")),
+            Self::Vulkan => wgpu(burn::tensor::wgpu::WgpuBackend::Vulkan, index),
+            #[cfg(feature = "metal")]
+            Self::Metal => wgpu(burn::tensor::wgpu::WgpuBackend::Metal, index),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Ok(burn::tensor::Device::cuda(index)),
+            #[cfg(feature = "rocm")]
+            Self::Rocm => Ok(burn::tensor::Device::rocm(index)),
         }
     }
+}
+
+/// The GPU `index` of those that compute alone, as cards of their own do, or the first of any kind.
+#[cfg(any(feature = "vulkan", feature = "metal"))]
+fn wgpu(api: burn::tensor::wgpu::WgpuBackend, index: usize) -> Result<burn::tensor::Device, String> {
+    use burn::tensor::DeviceKind;
+
+    let options = burn::tensor::Device::wgpu_options().graphics_api(api);
+    let options = if index == 0 { options } else { options.device_kind(DeviceKind::DiscreteGpu(index)) };
+    options.init().map_err(|error| format!("GPU {index} could not be opened: {error}. Take --device cpu"))
 }

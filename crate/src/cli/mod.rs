@@ -1,6 +1,7 @@
 //! The command line: one file a command, each a thin coat over the library.
 //! The doc comments of the arguments are what `--help` prints.
 
+mod cache;
 mod device;
 mod eval;
 mod patches;
@@ -12,6 +13,8 @@ mod settings;
 mod train;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +37,8 @@ enum Command {
     Eval(eval::Args),
     /// Find the directions in which a data set's patches differ most
     Patches(patches::Args),
+    /// Encode a data set into latents, once, for training
+    Cache(cache::Args),
     /// Train a network on a folder of idx files
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -47,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Resample(args) => resample::run(&args),
         Command::Eval(args) => eval::run(args),
         Command::Patches(args) => patches::run(&args),
+        Command::Cache(args) => cache::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
     };
@@ -61,6 +67,22 @@ pub fn main() -> ExitCode {
 
 /// What a command ends with when it fails: a message for a person.
 type Failure = Box<dyn std::error::Error>;
+
+/// A flag that Ctrl-C sets.
+///
+/// # Errors
+/// When the system gives no handler.
+fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>, ctrlc::Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    ctrlc::set_handler(move || {
+        // A second Ctrl-C means it.
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })?;
+    Ok(stop)
+}
 
 /// Writes a file, naming it if that fails.
 fn write(path: &std::path::Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {

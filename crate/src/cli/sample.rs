@@ -10,8 +10,8 @@ use super::settings::PictureArgs;
 use super::{Failure, read, write};
 use crate::checkpoint::{Checkpoint, HostTensor, Precision, write_safetensors};
 use crate::engine::Engine;
+use crate::grid::Grid;
 use crate::sampler::{Decoding, Settings};
-use crate::tokenizer::to_byte;
 use crate::trace::Trace;
 
 /// Images decoded together.
@@ -96,24 +96,8 @@ pub fn open(path: &Path, device: DeviceKind) -> Result<Engine, Failure> {
     Ok(loaded.map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
-/// Writes images `[channels, side, side]` as a PNG, side by side in a grid as square as it can be, without gaps.
+/// Writes images `[channels, side, side]` as a PNG, side by side.
 pub fn write_grid(path: &Path, images: &[Vec<f32>], channels: usize, side: usize) -> Result<(), Failure> {
-    let columns = (images.len() as f64).sqrt().ceil() as usize;
-    let rows = images.len().div_ceil(columns);
-    let (width, height) = (columns * side, rows * side);
-    let mut pixels = vec![0; width * height * channels];
-    for (i, image) in images.iter().enumerate() {
-        let (top, left) = (i / columns * side, i % columns * side);
-        for (at, &value) in image.iter().enumerate() {
-            let (channel, y, x) = (at / (side * side), at / side % side, at % side);
-            pixels[((top + y) * width + left + x) * channels + channel] = to_byte(value);
-        }
-    }
-    let colour = match channels {
-        1 => image::ExtendedColorType::L8,
-        3 => image::ExtendedColorType::Rgb8,
-        other => return Err(format!("tokens of {other} channels are no picture: write them with --latents").into()),
-    };
-    image::save_buffer(path, &pixels, width as u32, height as u32, colour)
-        .map_err(|error| format!("{}: {error}", path.display()).into())
+    let saved = Grid::new(images, channels, side)?.save(path);
+    saved.map_err(|error| format!("{}: {error}", path.display()).into())
 }

@@ -3,20 +3,49 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::DataError;
+use super::{DataError, ImageSet, Split};
 
 /// idx's code for unsigned bytes.
 const UNSIGNED_BYTE: u8 = 8;
+
+const IMAGES: &str = "images-idx3-ubyte";
+const LABELS: &str = "labels-idx1-ubyte";
+
+/// Whether `folder` holds images of either split.
+pub fn is_at(folder: &Path) -> bool {
+    [Split::Train, Split::Test].into_iter().any(|split| find(folder, split, IMAGES).is_ok())
+}
+
+/// Reads one split from a folder of idx files: `train-*` or `t10k-*`, else a lone pair such as `tiny500-*` for both.
+///
+/// # Errors
+/// Names the file that is missing, damaged or does not match its labels.
+pub fn read(folder: &Path, split: Split) -> Result<ImageSet, DataError> {
+    let images = find(folder, split, IMAGES)?;
+    let labels = find(folder, split, LABELS)?;
+    let (shape, pixels) = read_idx(&images)?;
+    let (label_shape, labels_read) = read_idx(&labels)?;
+    let [count, height, width] = shape[..] else {
+        return Err(DataError::Damaged { path: images, what: format!("{} dimensions, not 3", shape.len()) });
+    };
+    if height != width || height == 0 {
+        return Err(DataError::Damaged { path: images, what: format!("images are {height}x{width}, not square") });
+    }
+    if label_shape != [count] {
+        return Err(DataError::Damaged { path: labels, what: format!("{label_shape:?} labels for {count} images") });
+    }
+    Ok(ImageSet { pixels, labels: labels_read.into_iter().map(u16::from).collect(), channels: 1, side: height })
+}
 
 /// The shape and the bytes of an idx file of unsigned bytes.
 ///
 /// # Errors
 /// [`DataError::Io`] when it cannot be read, [`DataError::Damaged`] when it is cut short or of another kind.
-pub fn read_idx(path: &Path) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+fn read_idx(path: &Path) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let io = |source| DataError::Io { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(io)?;
@@ -46,6 +75,20 @@ fn parse(bytes: &[u8]) -> Result<(Vec<usize>, Vec<u8>), String> {
         return Err(format!("{} bytes for shape {shape:?}", data.len()));
     }
     Ok((shape, data.to_vec()))
+}
+
+/// The file of `folder` that holds `kind` of `split`, `.gz` or plain.
+fn find(folder: &Path, split: Split, kind: &str) -> Result<PathBuf, DataError> {
+    let prefix = match split {
+        Split::Train => "train",
+        Split::Test => "t10k",
+    };
+    [prefix, "tiny500"]
+        .iter()
+        .flat_map(|prefix| [format!("{prefix}-{kind}.gz"), format!("{prefix}-{kind}")])
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| DataError::Missing { folder: folder.to_owned(), name: format!("{prefix}-{kind}[.gz]") })
 }
 
 #[cfg(test)]

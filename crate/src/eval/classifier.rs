@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation, module};
 
+use super::features::{Extracted, FeatureExtractor};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::data::ImageSet;
 use crate::model::ops::Linear;
@@ -80,15 +81,6 @@ pub struct Features {
     pub logits: Tensor<2>,
 }
 
-/// [`Features`] on the host.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Classified {
-    /// `[n, FEATURES]`.
-    pub features: Vec<f32>,
-    /// The most likely class of each image, `[n]`.
-    pub classes: Vec<usize>,
-}
-
 impl Classifier {
     /// The classifier with the parameters of `checkpoint`.
     ///
@@ -131,32 +123,46 @@ impl Classifier {
         Features { logits: self.output.forward(features.clone()), features }
     }
 
-    /// Features and most likely class of every image of `images`, which must have the classifier's shape.
-    pub fn classify(&self, images: &ImageSet) -> Classified {
-        let ClassifierShape { channels, side, classes } = self.shape;
-        assert_eq!((images.channels, images.side), (channels, side), "images the classifier is not for");
-        let device = self.output.device();
-        let mut out = Classified::default();
-        for bytes in images.pixels.chunks(BATCH * channels * side * side) {
-            let count = bytes.len() / (channels * side * side);
-            let pixels: Vec<f32> = bytes.iter().map(|&byte| from_byte(byte)).collect();
-            let data = TensorData::new(pixels, [count, channels, side, side]);
-            let Features { features, logits } = self.forward(Tensor::from_data(data, &device));
-            out.features.extend(host(features));
-            out.classes.extend(host(logits).chunks_exact(classes).map(most_likely));
-        }
-        out
-    }
-
     /// Share of `images` whose label the classifier finds.
     pub fn accuracy(&self, images: &ImageSet) -> f64 {
-        let asked = images.labels.iter().map(|&label| usize::from(label));
-        share(self.classify(images).classes.into_iter().zip(asked))
+        let found = most_likely(&self.extract(images, "images").logits, self.shape.classes);
+        share(found.into_iter().zip(images.labels.iter().map(|&label| usize::from(label))))
     }
 
     /// Copies every parameter to the host, by name.
     pub fn to_checkpoint(&self) -> Checkpoint {
         to_checkpoint(self, &self.names)
+    }
+}
+
+impl FeatureExtractor for Classifier {
+    fn name(&self) -> &'static str {
+        "classifier"
+    }
+
+    fn width(&self) -> usize {
+        FEATURES
+    }
+
+    fn classes(&self) -> usize {
+        self.shape.classes
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
+    fn shape(&self) -> Option<ClassifierShape> {
+        Some(self.shape)
+    }
+
+    fn extract_batch(&self, pixels: &[u8], channels: usize, side: usize) -> Extracted {
+        assert_eq!((channels, side), (self.shape.channels, self.shape.side), "images the classifier is not for");
+        let count = pixels.len() / (channels * side * side);
+        let pixels: Vec<f32> = pixels.iter().map(|&byte| from_byte(byte)).collect();
+        let data = TensorData::new(pixels, [count, channels, side, side]);
+        let Features { features, logits } = self.forward(Tensor::from_data(data, &self.output.device()));
+        Extracted { features: host(features), spatial: Vec::new(), logits: host(logits) }
     }
 }
 
@@ -170,11 +176,15 @@ pub(super) fn share(pairs: impl Iterator<Item = (usize, usize)>) -> f64 {
     hits as f64 / all.max(1) as f64
 }
 
-fn most_likely(logits: &[f32]) -> usize {
-    logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class)
+/// The most likely class of each image, by scores `[n, classes]`.
+pub(super) fn most_likely(logits: &[f32], classes: usize) -> Vec<usize> {
+    let class =
+        |logits: &[f32]| logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class);
+    logits.chunks_exact(classes).map(class).collect()
 }
 
-fn host(tensor: Tensor<2>) -> Vec<f32> {
+/// The numbers of `tensor`, row-major.
+pub(super) fn host(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().expect("converted to f32")
 }
 

@@ -41,7 +41,7 @@ pub fn generate(engine: &Engine, options: &EvalOptions) -> Result<Generated, Eva
     let started = Instant::now();
     let mut images = ImageSet {
         pixels: Vec::with_capacity(options.count * model.vae_embed_dim * model.img_size * model.img_size),
-        labels: (0..options.count).map(|i| (i % classes) as u8).collect(),
+        labels: (0..options.count).map(|i| (i % classes) as u16).collect(),
         channels: model.vae_embed_dim,
         side: model.img_size,
     };

@@ -1,11 +1,17 @@
 //! Measures generated images: recognisable, distributed as real ones, and no copies of training images.
-//! In the place of the paper's FID and Inception Score (section 5), on the data set's own terms.
+//! The paper's FID, Inception Score, precision and recall (section 5), through Inception or a classifier of the data's own.
 
 pub mod axes;
 pub mod classifier;
+pub mod features;
 pub mod frechet;
+mod gathered;
 mod generate;
+pub mod inception;
+pub mod inception_score;
 pub mod neighbours;
+pub mod npz;
+pub mod precision_recall;
 mod report;
 #[cfg(feature = "train")]
 pub mod train_classifier;
@@ -18,9 +24,13 @@ use crate::config::WeightsConfig;
 use crate::data::ImageSet;
 use crate::engine::Engine;
 use crate::sampler::{SampleError, Settings};
-use classifier::{Classified, Classifier, ClassifierShape, FEATURES, SMALLEST, share};
-use frechet::{FrechetError, Gaussian, frechet_distance};
+use classifier::{ClassifierShape, SMALLEST, share};
+use features::FeatureExtractor;
+use frechet::{FrechetError, frechet_distance};
+use gathered::Gathered;
 use neighbours::{Neighbours, nearest};
+use npz::{ReferenceBatch, Statistics};
+use precision_recall::{FEWEST, PrecisionRecall, precision_recall};
 
 /// What is generated to be measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,12 +42,15 @@ pub struct EvalOptions {
     pub count: usize,
     /// Seed of the first image; each further one has the next.
     pub seed: u64,
+    /// Whether precision and recall are measured too; the reference must then have images.
+    #[serde(default)]
+    pub precision_recall: bool,
 }
 
 impl EvalOptions {
     /// 1,000 images from seed 1 under the settings that the weights name as theirs.
     pub fn of(engine: &Engine) -> Self {
-        Self { settings: engine.settings(), count: 1_000, seed: 1 }
+        Self { settings: engine.settings(), count: 1_000, seed: 1, precision_recall: false }
     }
 }
 
@@ -48,6 +61,15 @@ pub struct EvalData {
     pub train: ImageSet,
     /// What it never saw.
     pub test: ImageSet,
+}
+
+/// What generated images are measured against; at least one of the two.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Real {
+    /// The data set, for how real images fare, for neighbours, and to be the reference where there is no other.
+    pub data: Option<EvalData>,
+    /// What distances are to: statistics or images of another set, usually of everything the network learnt from.
+    pub reference: Option<ReferenceBatch>,
 }
 
 /// Why nothing can be measured.
@@ -78,7 +100,7 @@ pub enum EvalError {
         /// Which data.
         what: &'static str,
         /// The label.
-        label: u8,
+        label: u16,
         /// Classes of the network.
         classes: usize,
     },
@@ -93,73 +115,213 @@ pub enum EvalError {
         /// Classes of the network.
         classes: usize,
     },
+    /// Images that Inception cannot look at.
+    #[error("the {what} has {channels} channels: Inception looks at grey images and at those of 3 channels")]
+    Channels {
+        /// Which images.
+        what: &'static str,
+        /// Their channels.
+        channels: usize,
+    },
+    /// Nothing to measure against.
+    #[error("there are no real images to measure against: give --data, --reference, or both")]
+    NoReference,
+    /// Statistics alone.
+    #[error(
+        "precision and recall compare images, and the reference has statistics alone: give one that holds arr_0 \
+         too, or a folder of images"
+    )]
+    NoImages,
+    /// Too few images to have neighbours.
+    #[error("precision and recall need {FEWEST} images of each kind, and there are {0} of one: give more")]
+    Few(usize),
     /// More classes than a label's byte can tell apart.
     #[error("the weights know {0} classes; measuring works for at most 256")]
     Classes(usize),
 }
 
-/// Generates images and measures them against `data`, showing progress on stderr.
+/// Generates images and measures them, showing progress on stderr.
 ///
 /// # Errors
-/// Before anything is generated: when data, classifier and weights do not fit each other ([`EvalError::Shape`],
-/// [`EvalError::Label`], [`EvalError::Small`]), or when `options` are out of range. Later only when the device fails.
+/// Those of [`Baseline::measure_real`], before anything is generated. Later only when the device fails.
 pub fn evaluate(
     engine: &Engine,
-    classifier: &Classifier,
-    data: &EvalData,
+    extractor: &dyn FeatureExtractor,
+    real: &Real,
     options: &EvalOptions,
 ) -> Result<Report, EvalError> {
-    check(&engine.config, classifier, data, options)?;
-    let classes = engine.config.model.class_num;
-    let real = classifier.classify(&data.test);
-    let test = Gaussian::fit(&real.features, FEATURES)?;
-    let from_train = classifier.classify(&first_of_each(&data.train, classes, options.count));
-    let frechet_floor = frechet_distance(&Gaussian::fit(&from_train.features, FEATURES)?, &test);
+    let baseline = Baseline::measure_real(&engine.config, extractor, real, options)?;
+    baseline.compare(&generate(engine, options)?)
+}
 
-    let Generated { images, seconds } = generate(engine, options)?;
-    let found = classifier.classify(&images);
-    let frechet = frechet_distance(&Gaussian::fit(&found.features, FEATURES)?, &test);
-    let names = engine.config.classes.iter().enumerate();
-    Ok(Report {
-        weights: engine.config.name.clone(),
-        options: options.clone(),
-        classified: recognised(&found, &images, None),
-        classifier_accuracy: recognised(&real, &data.test, None),
-        classes: names
-            .map(|(class, name)| ClassShares {
+/// Real images, measured: what generated ones are then compared with.
+pub struct Baseline<'a> {
+    config: &'a WeightsConfig,
+    extractor: &'a dyn FeatureExtractor,
+    real: &'a Real,
+    options: &'a EvalOptions,
+    reference: Statistics,
+    /// The reference's images, where there are any that had to be looked at.
+    images: Option<Gathered>,
+    /// The test set, where the classifier's classes are the network's.
+    test: Option<Gathered>,
+    /// As many training images as are generated.
+    train: Option<Statistics>,
+}
+
+impl<'a> Baseline<'a> {
+    /// Measures the real images through `extractor`, showing progress on stderr.
+    ///
+    /// # Errors
+    /// When data, extractor and weights do not fit each other ([`EvalError::Shape`], [`EvalError::Label`],
+    /// [`EvalError::Small`], [`EvalError::Channels`]), when `options` are out of range, or when the reference lacks
+    /// what they ask for ([`EvalError::NoReference`], [`EvalError::NoImages`], [`EvalError::Few`]).
+    pub fn measure_real(
+        config: &'a WeightsConfig,
+        extractor: &'a dyn FeatureExtractor,
+        real: &'a Real,
+        options: &'a EvalOptions,
+    ) -> Result<Self, EvalError> {
+        check(config, extractor, real, options)?;
+        let classes = config.model.class_num;
+        let gather = |images: &ImageSet, what: &str| Gathered::of(extractor, images, what, options.precision_recall);
+        let data = real.data.as_ref();
+        let test = match data {
+            Some(data) if extractor.shape().is_some() || real.reference.is_none() => {
+                Some(gather(&data.test, "the test set")?)
+            }
+            _ => None,
+        };
+        let (statistics, images) = match &real.reference {
+            Some(ReferenceBatch { statistics, images }) => {
+                // Images beside statistics serve precision and recall, and what they score.
+                let images = images.as_ref().map(|images| gather(images, "the reference")).transpose()?;
+                (statistics.clone(), images)
+            }
+            None => (None, test.clone()),
+        };
+        let reference = statistics.or_else(|| images.as_ref().map(|images| images.statistics.clone()));
+        let train = data.map(|data| first_of_each(&data.train, classes, options.count));
+        let train = train.map(|images| Gathered::of(extractor, &images, "training images", false)).transpose()?;
+        Ok(Self {
+            config,
+            extractor,
+            real,
+            options,
+            reference: reference.ok_or(EvalError::NoReference)?,
+            images,
+            test: test.filter(|_| extractor.shape().is_some()),
+            train: train.map(|train| train.statistics),
+        })
+    }
+
+    /// Means and covariances of the reference.
+    pub fn reference(&self) -> &Statistics {
+        &self.reference
+    }
+
+    /// Measures `generated`, which must have been generated under the options that the real images were measured for.
+    ///
+    /// # Errors
+    /// [`EvalError::Frechet`] when the extractor's weights make no finite numbers of the images.
+    pub fn compare(&self, generated: &Generated) -> Result<Report, EvalError> {
+        let Generated { images, seconds } = generated;
+        let Self { config, extractor, options, .. } = *self;
+        let classes = config.model.class_num;
+        let found = Gathered::of(extractor, images, "generated images", options.precision_recall)?;
+        let distance = |to: &Statistics| frechet_distance(&to.features, &self.reference.features);
+        let spatial = |to: &Statistics| match (&to.spatial, &self.reference.spatial) {
+            (Some(to), Some(reference)) => Some(frechet_distance(to, reference)),
+            _ => None,
+        };
+        let (frechet, spatial_frechet) = (distance(&found.statistics), spatial(&found.statistics));
+        // Scores are of Inception's classes; the classifier's are told one by one.
+        let score = |gathered: &Gathered| gathered.score.filter(|_| extractor.shape().is_none());
+        let data = self.real.data.as_ref();
+        let test = self.test.as_ref().zip(data.map(|data| &data.test));
+        let neighbours = data.map(|data| {
+            let few = first_of_each(&data.test, classes, options.count);
+            Neighbours::compare(&nearest(images, &data.train), &nearest(&few, &data.train))
+        });
+        let shares = |(real, test): (&Gathered, &ImageSet)| -> Vec<ClassShares> {
+            let share = |(class, name): (usize, &String)| ClassShares {
                 name: name.clone(),
-                generated: recognised(&found, &images, Some(class)),
-                real: recognised(&real, &data.test, Some(class)),
-            })
-            .collect(),
-        frechet,
-        frechet_floor,
-        neighbours: Neighbours::compare(
-            &nearest(&images, &data.train),
-            &nearest(&first_of_each(&data.test, classes, options.count), &data.train),
-        ),
-        seconds,
-        images_per_second: images.len() as f64 / seconds,
-    })
+                generated: recognised(&found, images, Some(class)),
+                real: recognised(real, test, Some(class)),
+            };
+            config.classes.iter().enumerate().map(share).collect()
+        };
+        Ok(Report {
+            weights: config.name.clone(),
+            options: options.clone(),
+            features: extractor.name().to_owned(),
+            reference: if self.real.reference.is_some() { "reference" } else { "test set" }.to_owned(),
+            classified: extractor.shape().map(|_| recognised(&found, images, None)),
+            classifier_accuracy: test.map(|(real, test)| recognised(real, test, None)),
+            classes: test.map(shares).unwrap_or_default(),
+            frechet,
+            frechet_floor: self.train.as_ref().map(distance),
+            spatial_frechet,
+            spatial_frechet_floor: self.train.as_ref().and_then(spatial),
+            inception_score: score(&found),
+            real_inception_score: self.images.as_ref().and_then(score),
+            precision_recall: self.precision_recall(&found),
+            neighbours,
+            seconds: *seconds,
+            images_per_second: images.len() as f64 / seconds,
+        })
+    }
+
+    fn precision_recall(&self, found: &Gathered) -> Option<PrecisionRecall> {
+        let real = self.images.as_ref().filter(|_| self.options.precision_recall)?;
+        Some(precision_recall(&real.first, &found.first, self.extractor.width()))
+    }
 }
 
 fn check(
     config: &WeightsConfig,
-    classifier: &Classifier,
-    data: &EvalData,
+    extractor: &dyn FeatureExtractor,
+    real: &Real,
     options: &EvalOptions,
 ) -> Result<(), EvalError> {
     let model = &config.model;
     let classes = model.class_num;
     let expected = ClassifierShape { channels: model.vae_embed_dim, side: model.img_size, classes };
     let fits = |what, found| if found == expected { Ok(()) } else { Err(EvalError::Shape { what, found, expected }) };
-    fits("classifier", classifier.shape())?;
-    for (what, images) in [("training data", &data.train), ("test data", &data.test)] {
+    if let Some(shape) = extractor.shape() {
+        fits("classifier", shape)?;
+    }
+    for (what, images) in real.data.iter().flat_map(|data| [("training data", &data.train), ("test data", &data.test)])
+    {
         fits(what, ClassifierShape { channels: images.channels, side: images.side, classes })?;
         measurable(what, images, classes)?;
     }
-    if options.count < classes {
+    let reference = real.reference.as_ref().and_then(|reference| reference.images.as_ref());
+    match (extractor.shape(), reference) {
+        (Some(_), Some(images)) => {
+            fits("reference", ClassifierShape { channels: images.channels, side: images.side, classes })?;
+        }
+        (None, reference) => {
+            let all = reference.map(|images| ("reference", images.channels));
+            for (what, channels) in all.into_iter().chain([("weights' image", expected.channels)]) {
+                if channels != 1 && channels != 3 {
+                    return Err(EvalError::Channels { what, channels });
+                }
+            }
+        }
+        (Some(_), None) => {}
+    }
+    if options.count < classes && real.data.is_some() {
         return Err(EvalError::Count { count: options.count, classes });
+    }
+    if options.precision_recall {
+        let real = match &real.reference {
+            Some(reference) => reference.images.as_ref().ok_or(EvalError::NoImages)?.len(),
+            None => real.data.as_ref().ok_or(EvalError::NoReference)?.test.len(),
+        };
+        if real.min(options.count) < FEWEST {
+            return Err(EvalError::Few(real.min(options.count)));
+        }
     }
     Ok(())
 }
@@ -176,7 +338,7 @@ fn measurable(what: &'static str, images: &ImageSet, classes: usize) -> Result<(
 }
 
 /// Share of `images` taken for their label; of those of `class` alone where one is given.
-fn recognised(found: &Classified, images: &ImageSet, class: Option<usize>) -> f64 {
+fn recognised(found: &Gathered, images: &ImageSet, class: Option<usize>) -> f64 {
     let pairs = found.classes.iter().zip(&images.labels).map(|(&found, &label)| (found, usize::from(label)));
     share(pairs.filter(|&(_, label)| class.is_none_or(|class| class == label)))
 }

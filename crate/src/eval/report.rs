@@ -6,9 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::EvalOptions;
+use super::inception_score::InceptionScore;
 use super::neighbours::Neighbours;
+use super::precision_recall::PrecisionRecall;
 
-/// How well generated images are, and what real ones reach.
+/// How well generated images are, and what real ones reach. What was not measured is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -16,18 +18,42 @@ pub struct Report {
     pub weights: String,
     /// What was generated, and how.
     pub options: EvalOptions,
+    /// Name of the network that the images were compared by.
+    pub features: String,
+    /// Name of the real images that the distances are to.
+    pub reference: String,
     /// Share of the generated images that the classifier takes for the class asked for.
-    pub classified: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classified: Option<f64>,
     /// Share of the real test images that it takes for their class.
-    pub classifier_accuracy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier_accuracy: Option<f64>,
     /// Both shares for each class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassShares>,
-    /// Frechet distance of the generated images to the real test set, in the classifier's features.
+    /// Frechet distance of the generated images to the reference; FID, when the network is Inception.
     pub frechet: f64,
     /// The same for as many real training images: what a perfect model would reach.
-    pub frechet_floor: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frechet_floor: Option<f64>,
+    /// Frechet distance in Inception's spatial features: sFID (Nash et al., arXiv 2103.03841).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spatial_frechet: Option<f64>,
+    /// The same for as many real training images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spatial_frechet_floor: Option<f64>,
+    /// Inception Score of the generated images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inception_score: Option<InceptionScore>,
+    /// Inception Score of the reference's images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub real_inception_score: Option<InceptionScore>,
+    /// Precision and recall.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision_recall: Option<PrecisionRecall>,
     /// How near the generated images lie to the training images.
-    pub neighbours: Neighbours,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<Neighbours>,
     /// Seconds that generating took, reading weights and data not included.
     pub seconds: f64,
     /// Images generated in a second.
@@ -51,9 +77,61 @@ const LABEL: usize = 44;
 /// A column of numbers.
 const COLUMN: usize = 11;
 
+/// A row: its label, the generated images' number, the real ones'.
+type Row = (String, Option<String>, Option<String>);
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn plain(value: f64) -> String {
+    format!("{value:.3}")
+}
+
+impl Report {
+    fn rows(&self) -> Vec<Row> {
+        let near = self.neighbours.as_ref();
+        let score = |score: Option<InceptionScore>| score.map(|score| plain(score.mean));
+        let deviation = |score: Option<InceptionScore>| score.map(|score| plain(score.deviation));
+        let frechet = if self.features == "inception" { "FID" } else { "Frechet distance" };
+        let rows = [
+            (
+                "classified as the class asked for".to_owned(),
+                self.classified.map(percent),
+                self.classifier_accuracy.map(percent),
+            ),
+            (format!("{frechet} to the {}", self.reference), Some(plain(self.frechet)), self.frechet_floor.map(plain)),
+            (
+                format!("sFID to the {}", self.reference),
+                self.spatial_frechet.map(plain),
+                self.spatial_frechet_floor.map(plain),
+            ),
+            ("Inception Score".to_owned(), score(self.inception_score), score(self.real_inception_score)),
+            (
+                "  its deviation over splits of 5,000".to_owned(),
+                deviation(self.inception_score),
+                deviation(self.real_inception_score),
+            ),
+            ("precision".to_owned(), self.precision_recall.map(|both| plain(both.precision)), None),
+            ("recall".to_owned(), self.precision_recall.map(|both| plain(both.recall)), None),
+            (
+                "nearest training image, median distance".to_owned(),
+                near.map(|near| plain(near.generated_median)),
+                near.map(|near| plain(near.test_median)),
+            ),
+            (
+                "nearer than the nearest 1 % of test images".to_owned(),
+                near.map(|near| percent(near.nearer_share)),
+                near.map(|_| percent(0.01)),
+            ),
+        ];
+        rows.into_iter().filter(|(_, generated, _)| generated.is_some()).collect()
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let EvalOptions { settings, count, seed } = &self.options;
+        let EvalOptions { settings, count, seed, .. } = &self.options;
         writeln!(
             f,
             "{}: {count} images from seed {seed}; cfg {} ({}), {} iterations, {} diffusion steps, temperature {}\n",
@@ -65,19 +143,13 @@ impl fmt::Display for Report {
             settings.temperature,
         )?;
         writeln!(f, "{:LABEL$}{:>COLUMN$}{:>COLUMN$}", "", "generated", "real")?;
-        let near = &self.neighbours;
-        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        let plain = |value: f64| format!("{value:.3}");
-        let rows = [
-            ("classified as the class asked for", percent(self.classified), percent(self.classifier_accuracy)),
-            ("Frechet distance to the test set", plain(self.frechet), plain(self.frechet_floor)),
-            ("nearest training image, median distance", plain(near.generated_median), plain(near.test_median)),
-            ("nearer than the nearest 1 % of test images", percent(near.nearer_share), percent(0.01)),
-        ];
-        for (label, generated, real) in rows {
+        for (label, generated, real) in self.rows() {
+            let (generated, real) = (generated.unwrap_or_default(), real.unwrap_or_else(|| "-".to_owned()));
             writeln!(f, "{label:LABEL$}{generated:>COLUMN$}{real:>COLUMN$}")?;
         }
-        writeln!(f, "\nclassified as the class asked for, by class")?;
+        if !self.classes.is_empty() {
+            writeln!(f, "\nclassified as the class asked for, by class")?;
+        }
         for class in &self.classes {
             let (generated, real) = (percent(class.generated), percent(class.real));
             writeln!(f, "  {:width$}{generated:>COLUMN$}{real:>COLUMN$}", class.name, width = LABEL - 2)?;

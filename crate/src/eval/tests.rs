@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
+use super::classifier::Classifier;
+use super::inception_score::InceptionScore;
 use super::*;
 use crate::model::Mar;
 use crate::network::Network;
@@ -36,9 +38,9 @@ fn options(engine: &Engine, count: usize) -> EvalOptions {
 #[test]
 fn options_start_from_the_weights_own() {
     let engine = engine();
-    let EvalOptions { settings, count, seed } = EvalOptions::of(&engine);
+    let EvalOptions { settings, count, seed, precision_recall } = EvalOptions::of(&engine);
     assert_eq!((settings.iterations, settings.steps.as_str(), settings.clip), (3, "5", true));
-    assert_eq!((settings.cfg, settings.temperature, count, seed), (2.0, 0.9, 1_000, 1));
+    assert_eq!((settings.cfg, settings.temperature, count, seed, precision_recall), (2.0, 0.9, 1_000, 1, false));
 }
 
 #[test]
@@ -61,17 +63,19 @@ fn images_measured_against_themselves() {
     // The test set is what will be generated; the training set is far from it, but for one image.
     let mut train = ImageSet { pixels: vec![0; 60 * 64], labels: images.labels.repeat(2), ..images };
     train.pixels[..64].copy_from_slice(images.image(7));
-    let data = EvalData { train, test: images.clone() };
+    let real = Real { data: Some(EvalData { train, test: images.clone() }), reference: None };
     let classifier = classifier(3);
-    let report = evaluate(&engine, &classifier, &data, &options).unwrap();
+    let report = evaluate(&engine, &classifier, &real, &options).unwrap();
 
-    assert!(report.frechet.abs() < 1e-6 && report.frechet_floor > 1e-3, "{report:?}");
-    assert!((report.classified - classifier.accuracy(&images)).abs() < 1e-12);
-    assert!((report.classified - report.classifier_accuracy).abs() < 1e-12);
+    assert!(report.frechet.abs() < 1e-6 && report.frechet_floor.unwrap() > 1e-3, "{report:?}");
+    let classified = report.classified.unwrap();
+    assert!((classified - classifier.accuracy(&images)).abs() < 1e-12);
+    assert!((classified - report.classifier_accuracy.unwrap()).abs() < 1e-12);
     let shares = report.classes.iter().map(|class| class.generated);
-    assert!((shares.sum::<f64>() / 3.0 - report.classified).abs() < 1e-12);
-    assert!((report.neighbours.generated_median - report.neighbours.test_median).abs() < 1e-12);
-    assert!((report.neighbours.nearer_share - 1.0 / 30.0).abs() < 1e-12, "{report:?}");
+    assert!((shares.sum::<f64>() / 3.0 - classified).abs() < 1e-12);
+    let near = report.neighbours.unwrap();
+    assert!((near.generated_median - near.test_median).abs() < 1e-12);
+    assert!((near.nearer_share - 1.0 / 30.0).abs() < 1e-12, "{near:?}");
     assert!(report.images_per_second > 0.0);
 }
 
@@ -81,10 +85,11 @@ fn copies_of_training_images_are_noticed() {
     let options = options(&engine, 12);
     let train = generate(&engine, &options).unwrap().images;
     let test = ImageSet { pixels: train.pixels.iter().map(|byte| 255 - byte).collect(), ..train.clone() };
-    let report = evaluate(&engine, &classifier(3), &EvalData { train, test }, &options).unwrap();
-    assert!(report.neighbours.generated_median.abs() < 1e-12);
-    assert!((report.neighbours.nearer_share - 1.0).abs() < 1e-12);
-    assert!(report.neighbours.test_median > 1.0);
+    let real = Real { data: Some(EvalData { train, test }), reference: None };
+    let near = evaluate(&engine, &classifier(3), &real, &options).unwrap().neighbours.unwrap();
+    assert!(near.generated_median.abs() < 1e-12);
+    assert!((near.nearer_share - 1.0).abs() < 1e-12);
+    assert!(near.test_median > 1.0);
 }
 
 #[test]
@@ -94,7 +99,8 @@ fn what_does_not_fit_is_refused_before_anything_is_generated() {
     let images = generate(&engine, &options).unwrap().images;
     let data = EvalData { train: images.clone(), test: images.clone() };
     let refused = |classifier: &Classifier, data: &EvalData, options: &EvalOptions| {
-        evaluate(&engine, classifier, data, options).unwrap_err().to_string()
+        let real = Real { data: Some(data.clone()), reference: None };
+        evaluate(&engine, classifier, &real, options).unwrap_err().to_string()
     };
     assert!(refused(&classifier(4), &data, &options).contains("classifier is for"));
     let mut test = images.clone();
@@ -127,17 +133,24 @@ fn a_report_reads_as_a_table_and_as_json() {
     let report = Report {
         weights: "tiny".into(),
         options: options(&engine, 30),
-        classified: 0.9,
-        classifier_accuracy: 0.925,
+        features: "classifier".into(),
+        reference: "test set".into(),
+        classified: Some(0.9),
+        classifier_accuracy: Some(0.925),
         classes: vec![ClassShares { name: "dot".into(), generated: 1.0, real: 0.875 }],
         frechet: 12.5,
-        frechet_floor: 1.25,
-        neighbours: Neighbours {
+        frechet_floor: Some(1.25),
+        spatial_frechet: None,
+        spatial_frechet_floor: None,
+        inception_score: None,
+        real_inception_score: None,
+        precision_recall: None,
+        neighbours: Some(Neighbours {
             generated_median: 5.5,
             test_median: 6.0,
             test_first_percentile: 2.0,
             nearer_share: 0.02,
-        },
+        }),
         seconds: 4.0,
         images_per_second: 7.5,
     };
@@ -155,7 +168,72 @@ classified as the class asked for, by class
 
 4.0 s, 7.50 images/s";
     assert_eq!(report.to_string(), expected);
-    let json = serde_json::to_string(&report).unwrap();
-    assert!(json.contains(r#""frechetFloor":1.25"#), "{json}");
-    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    round_trip(&report, r#""frechetFloor":1.25"#);
+
+    let field = Report {
+        features: "inception".into(),
+        reference: "reference".into(),
+        classified: None,
+        classifier_accuracy: None,
+        classes: Vec::new(),
+        frechet_floor: None,
+        spatial_frechet: Some(20.0),
+        inception_score: Some(InceptionScore { mean: 150.5, deviation: 2.25 }),
+        real_inception_score: Some(InceptionScore { mean: 230.0, deviation: 0.0 }),
+        precision_recall: Some(PrecisionRecall { precision: 0.8, recall: 0.625 }),
+        neighbours: None,
+        ..report
+    };
+    let expected = "\
+tiny: 30 images from seed 1; cfg 2 (linear), 3 iterations, 5 diffusion steps, temperature 0.9
+
+                                              generated       real
+FID to the reference                             12.500          -
+sFID to the reference                            20.000          -
+Inception Score                                 150.500    230.000
+  its deviation over splits of 5,000              2.250      0.000
+precision                                         0.800          -
+recall                                            0.625          -
+
+4.0 s, 7.50 images/s";
+    assert_eq!(field.to_string(), expected);
+    round_trip(&field, r#""recall":0.625"#);
+}
+
+fn round_trip(report: &Report, part: &str) {
+    let json = serde_json::to_string(report).unwrap();
+    assert!(json.contains(part), "{json}");
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), *report);
+}
+
+/// Everything comes out the same whether the reference is a folder's images or the statistics and images of a file.
+#[test]
+fn a_reference_from_a_file_is_as_good_as_one_from_a_folder() {
+    let engine = engine();
+    let options = EvalOptions { precision_recall: true, ..options(&engine, 30) };
+    let images = generate(&engine, &EvalOptions { seed: 500, ..options.clone() }).unwrap().images;
+    let classifier = classifier(3);
+    let data = EvalData { train: images.clone(), test: images.clone() };
+    let with_data = Real { data: Some(data), reference: None };
+    let baseline = Baseline::measure_real(&engine.config, &classifier, &with_data, &options).unwrap();
+    let generated = generate(&engine, &options).unwrap();
+    let expected = baseline.compare(&generated).unwrap();
+    let precision = expected.precision_recall.unwrap().precision;
+    assert!(precision > 0.0 && precision <= 1.0, "{precision}");
+
+    let statistics = baseline.reference().clone();
+    let file = ReferenceBatch { statistics: Some(statistics.clone()), images: Some(images) };
+    let with_file = Real { data: None, reference: Some(file) };
+    let baseline = Baseline::measure_real(&engine.config, &classifier, &with_file, &options).unwrap();
+    let found = baseline.compare(&generated).unwrap();
+    assert_eq!((found.frechet, found.precision_recall), (expected.frechet, expected.precision_recall));
+    assert_eq!((found.classified, found.classifier_accuracy, found.frechet_floor), (expected.classified, None, None));
+
+    let refused =
+        |real: &Real, options: &EvalOptions| evaluate(&engine, &classifier, real, options).unwrap_err().to_string();
+    let alone = ReferenceBatch { statistics: Some(statistics), images: None };
+    assert!(refused(&Real { data: None, reference: Some(alone) }, &options).contains("statistics alone"));
+    assert!(refused(&Real::default(), &options).contains("no real images"));
+    let three = EvalOptions { count: 3, ..options.clone() };
+    assert!(refused(&with_file, &three).contains("there are 3 of one"));
 }

@@ -128,7 +128,7 @@ mod tests {
     /// Noisy 8x8 images of three classes that mirroring leaves apart: dark, bright, bright above dark.
     fn three_kinds(count: usize, seed: u64) -> ImageSet {
         let mut stream = Philox::new(seed).stream(0, 0);
-        let labels: Vec<u8> = (0..count).map(|i| (i % 3) as u8).collect();
+        let labels: Vec<u16> = (0..count).map(|i| (i % 3) as u16).collect();
         let mut pixels = Vec::with_capacity(count * 64);
         for &label in &labels {
             for place in 0..64 {

@@ -79,7 +79,7 @@ pub trait Kernels {
     /// Layer norm of every row, epsilon 1e-6, with scale and shift. `x` and `out` may be the same.
     fn norm(&mut self, rows: Rows, x: Slot, norm: &Norm<Self>, out: Slot);
 
-    /// `out[r] = row r of the list: a row of `x`, or one of `fixed`, plus a row of `positions`.
+    /// Row r of `out` becomes row r of the list: a row of `x`, or one of `fixed`, plus a row of `positions`.
     fn place(&mut self, list: List, x: Slot, fixed: &Table<Self>, positions: &Table<Self>, out: Slot);
 
     /// `out = softmax(q k^T / sqrt(d)) v` within each image, over `heads` heads: for every query of the transformer, or,

@@ -10,8 +10,11 @@ const KEPT: usize = 64;
 pub struct TimeEmbedding {
     first: Layer,
     second: Layer,
-    kept: Mutex<Vec<(Vec<usize>, Arc<Vec<f32>>)>>,
+    kept: Mutex<Vec<Kept>>,
 }
+
+/// Timesteps and their embeddings, `[timesteps, width]`.
+type Kept = (Vec<usize>, Arc<Vec<f32>>);
 
 /// `[out, in]` and `[out]`.
 struct Layer {

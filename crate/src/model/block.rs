@@ -2,11 +2,29 @@
 //! Section 3.3 and appendix B of the paper (a plain ViT block).
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
-use super::ops::{LayerNorm, Linear, attention, attention_weights, linear_gelu};
+use super::ops::{LayerNorm, Linear, attention, attention_weights, dropout, linear_gelu};
 use super::params::{Init, Params};
 use crate::checkpoint::CheckpointError;
+
+/// What a block does besides, while gradients are tracked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BlockOptions {
+    /// Share of the attention weights that is dropped.
+    pub attention_dropout: f64,
+    /// Share of the numbers dropped behind the attention's projection, in the MLP and behind it.
+    pub projection_dropout: f64,
+    /// What products and attention are computed in; norms and sums are f32 always.
+    pub dtype: FloatDType,
+}
+
+impl Default for BlockOptions {
+    /// Nothing dropped, everything in f32.
+    fn default() -> Self {
+        Self { attention_dropout: 0.0, projection_dropout: 0.0, dtype: FloatDType::F32 }
+    }
+}
 
 /// `x + Attn(LN(x))`, then `x + MLP(LN(x))`.
 #[derive(Module, Debug)]
@@ -19,6 +37,9 @@ pub struct Block {
     fc2: Linear,
     #[module(skip)]
     heads: usize,
+    /// How it is computed.
+    #[module(skip)]
+    pub options: BlockOptions,
 }
 
 impl Block {
@@ -40,14 +61,16 @@ impl Block {
         let fc2 = linear("mlp.fc2", [hidden, width])?;
         let norm1 = LayerNorm::new(params, &format!("{name}.norm1"), width)?;
         let norm2 = LayerNorm::new(params, &format!("{name}.norm2"), width)?;
-        Ok(Self { norm1, qkv, proj, norm2, fc1, fc2, heads })
+        Ok(Self { norm1, qkv, proj, norm2, fc1, fc2, heads, options: BlockOptions::default() })
     }
 
     /// `[batch, seq, width]` to the same. Whoever watches gets the attention weights, `[batch, heads, seq, seq]`.
     pub fn forward(&self, x: Tensor<3>, watch: Option<&mut Vec<Tensor<4>>>) -> Tensor<3> {
-        let x = x.clone() + self.attend(self.norm1.forward(x), watch);
-        let hidden = linear_gelu(&self.fc1, self.norm2.forward(x.clone()));
-        x + self.fc2.forward(hidden)
+        let BlockOptions { projection_dropout: p, dtype, .. } = self.options;
+        let attended = self.attend(self.norm1.forward(x.clone()).cast(dtype), watch);
+        let x = x + dropout(attended, p).cast(FloatDType::F32);
+        let hidden = linear_gelu(&self.fc1, self.norm2.forward(x.clone()).cast(dtype));
+        x + dropout(self.fc2.forward(dropout(hidden, p)), p).cast(FloatDType::F32)
     }
 
     fn attend(&self, x: Tensor<3>, watch: Option<&mut Vec<Tensor<4>>>) -> Tensor<3> {
@@ -60,7 +83,7 @@ impl Block {
         if let Some(seen) = watch {
             seen.push(attention_weights(q.clone(), k.clone()));
         }
-        let out = attention(q, k, v);
+        let out = attention(q, k, v, self.options.attention_dropout);
         self.proj.forward(out.swap_dims(1, 2).reshape([batch, seq, width]))
     }
 }

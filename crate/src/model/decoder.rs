@@ -16,7 +16,8 @@ pub struct Decoder {
     embed: Linear,
     mask_token: Param<Tensor<3>>,
     positions: Param<Tensor<3>>,
-    blocks: Vec<Block>,
+    /// The blocks.
+    pub blocks: Vec<Block>,
     norm: LayerNorm,
     z_positions: Param<Tensor<3>>,
     #[module(skip)]

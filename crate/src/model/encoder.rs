@@ -16,7 +16,8 @@ pub struct Encoder {
     z_proj: Linear,
     z_proj_ln: LayerNorm,
     positions: Param<Tensor<3>>,
-    blocks: Vec<Block>,
+    /// The blocks.
+    pub blocks: Vec<Block>,
     norm: LayerNorm,
     #[module(skip)]
     buffer: usize,

@@ -11,6 +11,7 @@ mod params;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+pub use self::block::BlockOptions;
 pub use self::head::Head;
 pub use self::params::{Init, Names, ParamName, Params, from_official, to_official};
 use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor};
@@ -75,6 +76,13 @@ impl Mar {
             config: config.clone(),
             names: params.finish()?,
         })
+    }
+
+    /// The network with its blocks computed as `options` say.
+    #[must_use]
+    pub fn with_options(mut self, options: BlockOptions) -> Self {
+        self.encoder.blocks.iter_mut().chain(&mut self.decoder.blocks).for_each(|block| block.options = options);
+        self
     }
 
     /// The network's shape.

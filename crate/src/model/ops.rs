@@ -2,6 +2,7 @@
 //! Plain Burn: what any faster version is tested against.
 
 use burn::module::{Module, Param};
+use burn::nn::DropoutConfig;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor, activation, module};
 
@@ -35,9 +36,10 @@ impl Linear {
         })
     }
 
-    /// `[.., d_in]` to `[.., d_out]`.
+    /// `[.., d_in]` to `[.., d_out]`, computed in the precision of `x`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        module::linear(x, self.weight.val(), Some(self.bias.val()))
+        let dtype = x.dtype();
+        module::linear(x, self.weight.val().cast(dtype), Some(self.bias.val().cast(dtype)))
     }
 
     /// Where the layer lives.
@@ -96,9 +98,18 @@ fn modulate(x: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
     x * (scale + 1.0) + shift
 }
 
-/// `softmax(q k^T / sqrt(d)) v`, every tensor `[batch, heads, seq, d]`.
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
+/// `softmax(q k^T / sqrt(d)) v`, every tensor `[batch, heads, seq, d]`. Where gradients are tracked, a share `p` of the
+/// weights is dropped.
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, p: f64) -> Tensor<4> {
+    if p > 0.0 && q.device().is_autodiff() {
+        return dropout(attention_weights(q, k), p).matmul(v);
+    }
     module::attention(q, k, v, None, None, AttentionModuleOptions::default())
+}
+
+/// Where gradients are tracked, drops a share `p` of the numbers and scales the others up; else nothing.
+pub fn dropout<const D: usize>(x: Tensor<D>, p: f64) -> Tensor<D> {
+    if p > 0.0 { DropoutConfig::new(p).init().forward(x) } else { x }
 }
 
 /// `softmax(q k^T / sqrt(d))`, `[batch, heads, seq, seq]`: how much each query takes of each key's value. For people to

@@ -25,7 +25,8 @@ pub(super) fn steps_of(settings: &Settings, first: usize, count: usize) -> Resul
         return Ok(vec![same; count]);
     };
     let early: usize = settings.steps.parse().map_err(|_| SampleError::LateSteps(settings.steps.clone()))?;
-    (steps(early.to_string())?, steps(late.to_string())?);
+    steps(early.to_string())?;
+    steps(late.to_string())?;
     (first..first + count)
         .map(|iteration| steps(between(early, late, iteration, settings.iterations).to_string()))
         .collect()

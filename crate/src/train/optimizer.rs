@@ -1,15 +1,20 @@
 //! One update: global-norm clipping, AdamW in two groups (with decay and without), and the EMA of the weights.
 //! Appendix B of the paper; the groups are the official `add_weight_decay`'s.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
-use super::Recipe;
-use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor};
-use crate::model::{Mar, Names, ParamName, from_official, to_official};
+use super::{Grads, Recipe};
+use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor, decays};
+use crate::model::{Mar, Names, from_official, to_official};
+
+/// What the tensors of a run's state are called before a parameter's official name, after the official checkpoint's keys.
+pub(super) const EMA: &str = "model_ema.";
+pub(super) const MOMENT_1: &str = "optimizer.exp_avg.";
+pub(super) const MOMENT_2: &str = "optimizer.exp_avg_sq.";
 
 /// AdamW's numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,13 +45,13 @@ pub struct Optimizer {
     decayed: AdamW,
     plain: AdamW,
     clip: f32,
-    slots: HashMap<String, Slot>,
+    slots: BTreeMap<String, Slot>,
 }
 
 impl Optimizer {
     /// A fresh optimizer for `model`; the EMA starts at its weights.
     pub fn new(model: &Mar, settings: OptimizerSettings) -> Self {
-        struct Slots<'a>(&'a Names, HashMap<String, Slot>);
+        struct Slots<'a>(&'a Names, BTreeMap<String, Slot>);
         impl ModuleVisitor for Slots<'_> {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
                 let value = param.val().inner();
@@ -54,7 +59,7 @@ impl Optimizer {
                 self.1.insert(self.0[&param.id].official.clone(), slot);
             }
         }
-        let mut slots = Slots(model.names(), HashMap::new());
+        let mut slots = Slots(model.names(), BTreeMap::new());
         model.visit(&mut slots);
         let adamw = |decay| {
             let config = AdamWConfig::new().with_beta_1(0.9).with_beta_2(settings.beta_2);
@@ -63,15 +68,13 @@ impl Optimizer {
         Self { decayed: adamw(settings.weight_decay), plain: adamw(0.0), clip: settings.clip, slots: slots.1 }
     }
 
-    /// Moves `model` by one step at `rate`, and the EMA after it with `ema` decay. Returns the model and the gradient's
-    /// norm before clipping.
-    pub fn step(&mut self, model: Mar, gradients: &Gradients, rate: f64, ema: f32) -> (Mar, f32) {
-        let norm = gradient_norm(&model, gradients);
+    /// Moves `model` by one step at `rate` along `gradients`, whose common norm is `norm`, and the EMA after it with `ema`
+    /// decay.
+    pub fn step(&mut self, model: Mar, gradients: Grads, norm: f32, rate: f64, ema: f32) -> Mar {
         let names = model.names().clone();
         // As torch's `clip_grad_norm_`.
         let scale = (self.clip / (norm + 1e-6)).min(1.0);
-        let model = model.map(&mut Update { optimizer: self, names: &names, gradients, scale, rate, ema });
-        (model, norm)
+        model.map(&mut Update { optimizer: self, names: &names, gradients, scale, rate, ema })
     }
 
     /// EMA weights under official names.
@@ -81,13 +84,13 @@ impl Optimizer {
 
     /// EMA and moments under official names with a prefix each, for resuming.
     pub fn export(&self, names: &Names) -> Checkpoint {
-        let mut all = self.collect(names, "ema.", |slot| Some(slot.ema.clone()));
+        let mut all = self.collect(names, EMA, |slot| Some(slot.ema.clone()));
         let moment = |slot: &Slot, first: bool| {
             let state = slot.adamw.as_ref()?;
             Some(if first { state.momentum.moment_1.clone() } else { state.momentum.moment_2.clone() })
         };
-        all.tensors.extend(self.collect(names, "m.", |slot| moment(slot, true)).tensors);
-        all.tensors.extend(self.collect(names, "v.", |slot| moment(slot, false)).tensors);
+        all.tensors.extend(self.collect(names, MOMENT_1, |slot| moment(slot, true)).tensors);
+        all.tensors.extend(self.collect(names, MOMENT_2, |slot| moment(slot, false)).tensors);
         all
     }
 
@@ -109,9 +112,9 @@ impl Optimizer {
                 let count = data.len();
                 Ok::<_, CheckpointError>(Tensor::<1>::from_data(TensorData::new(data, [count]), &device))
             };
-            slot.ema = read("ema.")?;
+            slot.ema = read(EMA)?;
             if steps > 0 {
-                slot.adamw = Some(AdamWState::new(AdaptiveMomentumState::new(steps, read("m.")?, read("v.")?)));
+                slot.adamw = Some(AdamWState::new(AdaptiveMomentumState::new(steps, read(MOMENT_1)?, read(MOMENT_2)?)));
             }
         }
         Ok(())
@@ -131,39 +134,16 @@ impl Optimizer {
     }
 }
 
-/// Whether AdamW decays a parameter: not 1-D ones (biases and norms), nor the head.
-fn decays(name: &ParamName, dimensions: usize) -> bool {
-    dimensions > 1 && !name.official.starts_with("diffloss.")
-}
-
-fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+/// A tensor as one row of numbers.
+pub(super) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let count = tensor.shape().num_elements();
     tensor.reshape([count])
-}
-
-/// The norm of all gradients together.
-fn gradient_norm(model: &Mar, gradients: &Gradients) -> f32 {
-    struct Squares<'a>(&'a Gradients, Option<Tensor<1>>);
-    impl ModuleVisitor for Squares<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = param.val().grad(self.0) {
-                let sum = gradient.square().sum();
-                self.1 = Some(match self.1.take() {
-                    Some(total) => total + sum,
-                    None => sum,
-                });
-            }
-        }
-    }
-    let mut squares = Squares(gradients, None);
-    model.visit(&mut squares);
-    squares.1.map_or(0.0, |total| total.into_scalar::<f32>().sqrt())
 }
 
 struct Update<'a> {
     optimizer: &'a mut Optimizer,
     names: &'a Names,
-    gradients: &'a Gradients,
+    gradients: Grads,
     scale: f32,
     rate: f64,
     ema: f32,
@@ -171,13 +151,13 @@ struct Update<'a> {
 
 impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = param.val().grad(self.gradients) else { return param };
         let name = &self.names[&param.id];
-        let adamw = if decays(name, D) { &self.optimizer.decayed } else { &self.optimizer.plain };
+        let Some(gradient) = self.gradients.take(&name.official) else { return param };
+        let adamw = if decays(&name.official, D) { &self.optimizer.decayed } else { &self.optimizer.plain };
         let slot = self.optimizer.slots.get_mut(&name.official).expect("a slot for every parameter");
         param.map(|value| {
             let shape = value.shape();
-            let gradient = flat(gradient) * self.scale;
+            let gradient = gradient * self.scale;
             let (moved, state) = adamw.step(self.rate, flat(value.inner()), gradient, slot.adamw.take());
             slot.adamw = state;
             slot.ema = slot.ema.clone() * self.ema + moved.clone() * (1.0 - self.ema);

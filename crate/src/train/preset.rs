@@ -1,81 +1,85 @@
-//! Named recipes: the shape of a network and how it is trained.
-//! Appendix B of the paper; the small presets shorten what a small data set does not need.
+//! Networks and recipes that go by a name: the released ones, and small ones that shorten what small data does not need.
+//! Table 4 and appendix B of the paper.
 
-use serde::{Deserialize, Serialize};
-
+use super::Recipe;
+use super::recipe::{Compute, RateSchedule};
 use crate::config::{Defaults, MarConfig, TokenizerKind, WeightsConfig};
 
-/// How a network is trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Images a step.
-    pub batch: usize,
-    /// Steps in all, unless `--steps` says otherwise.
-    pub steps: usize,
-    /// Peak learning rate.
-    pub rate: f64,
-    /// Steps over which the rate rises linearly from 0; a cosine takes it back to a hundredth afterwards.
-    pub warmup: usize,
-    /// AdamW's second beta (the first is 0.9).
-    pub beta_2: f32,
-    /// Decoupled weight decay; none on biases, 1-D parameters and the head.
-    pub weight_decay: f32,
-    /// Largest global norm of the gradient.
-    pub clip: f32,
-    /// EMA decay, reached by way of `(1 + step) / (10 + step)`.
-    pub ema: f32,
-    /// Share of images whose class is replaced by the fake latent.
-    pub label_drop: f64,
-    /// Smallest mask ratio; ratios are N(1, 0.25) cut to `[mask_ratio_min, 1]`.
-    pub mask_ratio_min: f64,
-    /// Seed of everything random.
-    pub seed: u64,
-}
-
-/// A recipe that goes by a name.
+/// A network and a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Preset {
-    /// Fashion-MNIST, 28x28 grey, 4x4-pixel tokens: the weights that ship.
+    /// Fashion-MNIST, 28x28 grey, 4x4-pixel tokens: 2.4 M parameters, the weights that ship
     Fashion,
-    /// The same data, as small as still learns: for tests.
+    /// The same data, as small as still learns: for tests
     Tiny,
+    /// CIFAR-10, 32x32 colour, 4x4-pixel tokens: 31 M parameters
+    Cifar,
+    /// `ImageNet` 256x256 on KL-16 latents: 208 M parameters
+    MarBase,
+    /// The same: 479 M parameters
+    MarLarge,
+    /// The same: 943 M parameters
+    MarHuge,
+}
+
+/// The classes of Fashion-MNIST.
+const FASHION: [&str; 10] =
+    ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+
+/// What tells the networks apart; encoder and decoder are alike.
+struct Size {
+    width: usize,
+    depth: usize,
+    heads: usize,
+    buffer: usize,
+    head: [usize; 2],
 }
 
 impl Preset {
-    /// What the weights will say of themselves.
-    pub fn weights(self) -> WeightsConfig {
-        let (width, depth, heads, buffer, head_depth, head_width) = match self {
-            Self::Fashion => (128, 4, 4, 8, 3, 192),
-            Self::Tiny => (32, 1, 2, 2, 1, 48),
+    /// Every preset.
+    pub const ALL: [Preset; 6] = [Self::Fashion, Self::Tiny, Self::Cifar, Self::MarBase, Self::MarLarge, Self::MarHuge];
+
+    fn size(self) -> Size {
+        let (width, depth, heads, buffer, head) = match self {
+            Self::Fashion => (128, 4, 4, 8, [3, 192]),
+            Self::Tiny => (32, 1, 2, 2, [1, 48]),
+            Self::Cifar => (384, 8, 6, 16, [3, 512]),
+            Self::MarBase => (768, 12, 12, 64, [6, 1024]),
+            Self::MarLarge => (1024, 16, 16, 64, [8, 1280]),
+            Self::MarHuge => (1280, 20, 16, 64, [12, 1536]),
         };
+        Size { width, depth, heads, buffer, head }
+    }
+
+    /// What the weights will say of themselves. `classes` are the names that the data has for them; Fashion-MNIST's files
+    /// hold none, so that its presets have their own.
+    pub fn weights(self, classes: &[String]) -> WeightsConfig {
+        let classes = match self {
+            Self::Fashion | Self::Tiny => FASHION.map(String::from).to_vec(),
+            _ => classes.to_vec(),
+        };
+        let Size { width, depth, heads, buffer, head: [head_depth, head_width] } = self.size();
+        let released = matches!(self, Self::MarBase | Self::MarLarge | Self::MarHuge);
+        let (name, img_size, [vae_stride, patch_size, vae_embed_dim], cfg) = match self {
+            Self::Fashion => ("fashion", 28, [1, 4, 1], 3.0),
+            Self::Tiny => ("tiny", 28, [1, 4, 1], 3.0),
+            Self::Cifar => ("cifar10", 32, [1, 4, 3], 3.0),
+            Self::MarBase => ("mar-base", 256, [16, 1, 16], 2.9),
+            Self::MarLarge => ("mar-large", 256, [16, 1, 16], 3.0),
+            Self::MarHuge => ("mar-huge", 256, [16, 1, 16], 3.2),
+        };
+        let (iterations, steps) = if released { (256, 100) } else { (16, 50) };
         WeightsConfig {
-            name: match self {
-                Self::Fashion => "fashion".into(),
-                Self::Tiny => "tiny".into(),
-            },
-            classes: [
-                "T-shirt",
-                "Trouser",
-                "Pullover",
-                "Dress",
-                "Coat",
-                "Sandal",
-                "Shirt",
-                "Sneaker",
-                "Bag",
-                "Ankle boot",
-            ]
-            .map(String::from)
-            .to_vec(),
-            tokenizer: TokenizerKind::Pixel,
-            clip_denoised: true,
-            defaults: Defaults { cfg: 3.0, iterations: 16, steps: 50, temperature: 1.0 },
+            name: name.into(),
+            tokenizer: if released { TokenizerKind::Kl } else { TokenizerKind::Pixel },
+            clip_denoised: !released,
+            defaults: Defaults { cfg, iterations, steps, temperature: 1.0 },
             model: MarConfig {
-                img_size: 28,
-                vae_stride: 1,
-                patch_size: 4,
-                vae_embed_dim: 1,
+                img_size,
+                vae_stride,
+                patch_size,
+                vae_embed_dim,
                 encoder_embed_dim: width,
                 encoder_depth: depth,
                 encoder_num_heads: heads,
@@ -83,73 +87,102 @@ impl Preset {
                 decoder_depth: depth,
                 decoder_num_heads: heads,
                 mlp_ratio: 4.0,
-                class_num: 10,
+                class_num: classes.len(),
                 buffer_size: buffer,
                 diffloss_d: head_depth,
                 diffloss_w: head_width,
-                num_sampling_steps: "50".into(),
-                diffusion_batch_mul: 2,
+                num_sampling_steps: steps.to_string(),
+                diffusion_batch_mul: if released { 4 } else { 2 },
             },
+            classes,
         }
     }
 
     /// How it is trained.
     pub fn recipe(self) -> Recipe {
-        let (batch, steps, rate, warmup, ema) = match self {
-            Self::Fashion => (64, 6_000, 1.2e-3, 100, 0.999),
-            Self::Tiny => (32, 200, 2e-3, 20, 0.99),
-        };
-        Recipe {
-            batch,
-            steps,
-            rate,
-            warmup,
+        let official = Recipe {
+            batch: 2048,
+            epochs: 400.0,
+            base_rate: 1e-4,
+            warmup_epochs: 100.0,
+            schedule: RateSchedule::Constant,
             beta_2: 0.95,
             weight_decay: 0.02,
             clip: 3.0,
-            ema,
+            ema: 0.9999,
+            ema_warmup: false,
             label_drop: 0.1,
             mask_ratio_min: 0.7,
+            attention_dropout: 0.1,
+            projection_dropout: 0.1,
+            flip: true,
+            compute: Compute::Bf16,
+            accumulate: 1,
+            checkpoint_activations: false,
             seed: 0,
+        };
+        // A few epochs over small images: nothing to regularise, nothing that an average over 10,000 steps would catch.
+        let small = Recipe {
+            schedule: RateSchedule::Cosine,
+            ema: 0.999,
+            ema_warmup: true,
+            attention_dropout: 0.0,
+            projection_dropout: 0.0,
+            compute: Compute::F32,
+            ..official
+        };
+        match self {
+            // Shoes all face one way: mirrored ones would only cost capacity.
+            Self::Fashion => {
+                Recipe { batch: 64, epochs: 6.4, base_rate: 4.8e-3, warmup_epochs: 0.1, flip: false, ..small }
+            }
+            Self::Tiny => Recipe {
+                batch: 32,
+                epochs: 12.8,
+                base_rate: 0.016,
+                warmup_epochs: 1.3,
+                flip: false,
+                ema: 0.99,
+                ..small
+            },
+            Self::Cifar => Recipe {
+                batch: 512,
+                epochs: 200.0,
+                base_rate: 3e-4,
+                warmup_epochs: 5.0,
+                projection_dropout: 0.1,
+                compute: Compute::Bf16,
+                ..small
+            },
+            Self::MarBase | Self::MarLarge | Self::MarHuge => official,
         }
-    }
-}
-
-impl Recipe {
-    /// The learning rate of `step` (from 0) of `steps`.
-    pub fn rate_at(&self, step: usize, steps: usize) -> f64 {
-        if step < self.warmup {
-            return self.rate * (step + 1) as f64 / self.warmup as f64;
-        }
-        let progress = (step - self.warmup) as f64 / (steps.saturating_sub(self.warmup)).max(1) as f64;
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos());
-        self.rate * (0.01 + 0.99 * cosine)
-    }
-
-    /// The EMA decay after `step` updates.
-    pub fn ema_at(&self, step: usize) -> f32 {
-        self.ema.min((1.0 + step as f32) / (10.0 + step as f32))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rate_rises_then_falls_to_a_hundredth() {
-        let recipe = Recipe { rate: 1.0, warmup: 10, ..Preset::Fashion.recipe() };
-        assert!((recipe.rate_at(0, 110) - 0.1).abs() < 1e-12);
-        assert!((recipe.rate_at(9, 110) - 1.0).abs() < 1e-12);
-        assert!((recipe.rate_at(60, 110) - 0.505).abs() < 1e-12);
-        assert!((recipe.rate_at(110, 110) - 0.01).abs() < 1e-12);
+    fn weights(preset: Preset, classes: usize) -> WeightsConfig {
+        preset.weights(&(0..classes).map(|class| class.to_string()).collect::<Vec<_>>())
     }
 
     #[test]
     fn presets_are_valid() {
-        for preset in [Preset::Fashion, Preset::Tiny] {
-            let json = serde_json::to_string(&preset.weights()).unwrap();
-            assert_eq!(WeightsConfig::parse(&json).unwrap(), preset.weights());
+        for preset in Preset::ALL {
+            let json = serde_json::to_string(&weights(preset, 10)).unwrap();
+            assert_eq!(WeightsConfig::parse(&json).unwrap(), weights(preset, 10));
+            assert_eq!(preset.recipe().validate(1), Ok(()));
         }
+    }
+
+    /// The paper gives the released sizes in millions, rounded one way or the other.
+    #[test]
+    fn sizes_are_the_papers() {
+        let count = |preset: Preset, classes| weights(preset, classes).model.parameters();
+        for (preset, millions) in [(Preset::MarBase, 208), (Preset::MarLarge, 479), (Preset::MarHuge, 943)] {
+            let found = count(preset, 1000);
+            assert!(found.abs_diff(millions * 1_000_000) < 1_000_000, "{preset:?}: {found}");
+        }
+        assert_eq!(count(Preset::Fashion, 10), 2_379_744);
     }
 }

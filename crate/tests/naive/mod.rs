@@ -1,11 +1,14 @@
 //! The network in plain f64 loops, as slow and as plain as can be: what the kernels are held against on any shape.
 //! And random networks to hold them against it with.
 
+// Loops over numbers are the plainest way to say it.
+#![allow(clippy::needless_range_loop)]
+
 use std::collections::BTreeMap;
 
 use marscope::checkpoint::{Checkpoint, HostTensor};
 use marscope::config::{Label, MarConfig};
-use marscope::diffusion::{Draw, Schedule, Steps};
+use marscope::diffusion::{Draw, Schedule, Solver, Steps};
 use marscope::random::Philox;
 
 /// Rows of numbers.

@@ -100,6 +100,17 @@ impl Pickle {
             _ => None,
         })
     }
+
+    /// The value at the text `key` of the dict `id`.
+    pub fn find(&self, id: Id, key: &str) -> Option<Id> {
+        self.entries(id).find(|&(found, _)| found == key).map(|(_, value)| value)
+    }
+
+    /// The value at the number `key` of the dict `id`.
+    pub fn at(&self, id: Id, key: i64) -> Option<Id> {
+        let pairs: &[(Id, Id)] = if let Object::Dict(pairs) = self.get(id) { pairs } else { &[] };
+        pairs.iter().find(|&&(found, _)| *self.get(found) == Object::Int(key)).map(|&(_, value)| value)
+    }
 }
 
 /// Parses a pickle of protocol 2.

@@ -156,7 +156,7 @@ impl<F: Finish> WithSimd for Apply<'_, F> {
             let mut work = Panel {
                 x,
                 d_in: layer.d_in,
-                panel,
+                weights: panel,
                 bias,
                 out: &mut *out,
                 d_out: layer.d_out,
@@ -172,7 +172,7 @@ impl<F: Finish> WithSimd for Apply<'_, F> {
 struct Panel<'a, S: Simd, F> {
     x: &'a [f32],
     d_in: usize,
-    panel: &'a [S::f32s],
+    weights: &'a [S::f32s],
     bias: [S::f32s; VECTORS],
     out: &'a mut [f32],
     d_out: usize,
@@ -184,7 +184,7 @@ impl<S: Simd, F: Finish> Block<S> for Panel<'_, S, F> {
     #[inline(always)]
     fn block<const MR: usize>(&mut self, simd: S, row: usize) {
         let x = std::array::from_fn(|r| &self.x[(row + r) * self.d_in..][..self.d_in]);
-        let sums = tile::<S, MR>(simd, x, self.panel, self.bias);
+        let sums = tile::<S, MR>(simd, x, self.weights, self.bias);
         for (r, sums) in sums.into_iter().enumerate() {
             let row = row + r;
             let line = &mut self.out[row * self.d_out..][self.columns.clone()];

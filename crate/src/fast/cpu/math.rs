@@ -10,8 +10,7 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const TO_INTEGER: f32 = 12_582_912.0;
     /// ln 2 in two parts; the first has so few digits that its product with an exponent is exact.
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    const TERMS: [f32; 6] =
-        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    const TERMS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 
     let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-87.0)), simd.splat_f32s(88.0));
     let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), simd.splat_f32s(TO_INTEGER));
@@ -40,7 +39,7 @@ pub fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         -1.640_244_6e-4,
         -4.871_155_8e-5,
         4.865_029e-3,
-        -3.637_931_1e-2,
+        -3.637_931e-2,
         -3.182_985_8e-1,
         -7.978_856_6e-1,
         1.691_411_8e-8,

@@ -1,6 +1,10 @@
 //! The fast engine on the CPU: vectors of whatever length the machine has, all cores natively, one in a page.
 //! Sections 3.2 and 3.3 of the paper; held against plain Burn and the official numbers by the tests.
 
+// Kernels are generic over the vectors a machine has, and become its instructions only where they are inlined into the
+// function that is compiled for it (`Arch::dispatch`).
+#![allow(clippy::inline_always)]
+
 mod attention;
 mod buffer;
 mod draw;

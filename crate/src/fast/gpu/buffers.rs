@@ -162,13 +162,11 @@ impl Mapped {
     async fn wait(self) -> Result<(), String> {
         poll_fn(|context| {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match state.told.take() {
-                Some(outcome) => Poll::Ready(outcome),
-                None => {
-                    state.waiting = Some(context.waker().clone());
-                    Poll::Pending
-                }
+            if let Some(outcome) = state.told.take() {
+                return Poll::Ready(outcome);
             }
+            state.waiting = Some(context.waker().clone());
+            Poll::Pending
         })
         .await
     }

@@ -125,14 +125,14 @@ impl Gpu {
         let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let done = work();
         let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
-        for error in [memory.await, internal.await, validation.await].into_iter().flatten() {
-            self.check()?;
-            return Err(match error {
-                wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { doing },
-                other => GpuError::Refused { doing, reason: other.to_string() },
-            });
-        }
-        Ok(done)
+        // All are waited for, so that no scope is left open.
+        let found = [memory.await, internal.await, validation.await];
+        let Some(error) = found.into_iter().flatten().next() else { return Ok(done) };
+        self.check()?;
+        Err(match error {
+            wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { doing },
+            other => GpuError::Refused { doing, reason: other.to_string() },
+        })
     }
 }
 

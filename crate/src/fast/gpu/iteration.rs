@@ -54,7 +54,7 @@ impl Model {
         let config = self.config();
         let chunks = work.draw.map(|draw| Chunks::new(self.gpu(), config, rows, draw.steps.len()));
         let sizes = self.sizes(work, rows);
-        let mut workspace = self.workspace(self.room(work, rows, chunks, sizes)).await?;
+        let mut workspace = self.workspace(Self::room(work, rows, chunks, sizes)).await?;
         let base = self.base(work, rows, sizes);
         let passes = chunks.map_or_else(Vec::new, |chunks| chunks.list(base));
         let writing = write(config, work, &workspace, base, &passes);
@@ -90,7 +90,7 @@ impl Model {
         Sizes { frames: kept * numbers, explained, z }
     }
 
-    fn room(&self, work: &Work<'_>, rows: usize, chunks: Option<Chunks>, sizes: Sizes) -> Room {
+    fn room(work: &Work<'_>, rows: usize, chunks: Option<Chunks>, sizes: Sizes) -> Room {
         Room {
             images: work.plan.map_or(1, |plan| plan.images),
             picked: rows,

@@ -148,7 +148,7 @@ impl AttnBlock {
         let [n, channels, h, w] = shape;
         let normal = self.norm.forward(x.clone());
         let positions = |conv: &Conv| conv.forward(normal.clone()).reshape([n, 1, channels, h * w]).swap_dims(2, 3);
-        let out = ops::attention(positions(&self.q), positions(&self.k), positions(&self.v));
+        let out = ops::attention(positions(&self.q), positions(&self.k), positions(&self.v), 0.0);
         x + self.proj_out.forward(out.swap_dims(2, 3).reshape(shape))
     }
 }

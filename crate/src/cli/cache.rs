@@ -1,0 +1,132 @@
+//! `marscope cache`: a data set as latents of the KL autoencoder, so that training need not encode it again and again.
+//! Ctrl-C stops between two batches; the same command goes on after the last whole file.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use flate2::Crc;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::device::TrainDevice;
+use super::{Failure, read};
+use crate::checkpoint::{Checkpoint, Precision, Weights};
+use crate::data::{EncodeOptions, Split, encode, open_images};
+use crate::tokenizer::{Kl, KlConfig};
+
+/// The scale of the paper's KL-16 on ImageNet.
+const PAPER_SCALE: f64 = 0.2325;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of the images: idx or CIFAR files, or a folder of .jpg and .png files a class, as ImageNet has
+    #[arg(long)]
+    data: PathBuf,
+    /// Which part of the data
+    #[arg(long, value_enum, default_value = "train")]
+    split: Split,
+    /// The autoencoder's weights: kl16.ckpt, or a safetensors file
+    #[arg(long)]
+    kl: PathBuf,
+    /// JSON file of the autoencoder's shape [default: KL-16]
+    #[arg(long)]
+    kl_config: Option<PathBuf>,
+    /// Folder for the latents
+    #[arg(long)]
+    out: PathBuf,
+    /// Side to which images are scaled and cropped, in pixels [default: the autoencoder's resolution]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    side: Option<u32>,
+    /// Leave out the mirror images, where left and right mean something
+    #[arg(long)]
+    no_flip: bool,
+    /// Store 32 bits a number instead of 16
+    #[arg(long)]
+    f32: bool,
+    /// What training multiplies latents by [default: 1 / their standard deviation, which is measured]
+    #[arg(long, value_parser = positive)]
+    scale: Option<f64>,
+    /// Images encoded together
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: u32,
+    /// Images of a file; the file under way is lost when stopped
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    per_shard: u32,
+    /// Unreadable images that are left out before it is an error
+    #[arg(long, default_value_t = 100)]
+    max_bad: usize,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: TrainDevice,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let config = match &args.kl_config {
+        Some(path) => KlConfig::parse(&String::from_utf8_lossy(&read(path)?))
+            .map_err(|error| format!("{}: {error}", path.display()))?,
+        None => KlConfig::kl16(),
+    };
+    let side = args.side.map_or(config.resolution, |side| side as usize);
+    let data = open_images(&args.data, args.split, Some(side))?;
+
+    let device = args.device.open()?;
+    let weights = read(&args.kl)?;
+    let named = |error: &dyn std::error::Error| format!("{}: {error}", args.kl.display());
+    let checkpoint = Checkpoint::read(&weights, Weights::Raw).map_err(|error| named(&error))?.without_prefix("loss.");
+    let kl = Kl::load(&config, &checkpoint, &device).map_err(|error| named(&error))?;
+    let mut crc = Crc::new();
+    crc.update(&weights);
+
+    let options = EncodeOptions {
+        source: args.data.display().to_string(),
+        split: args.split,
+        kl: format!("{:08x}", crc.sum()),
+        flips: !args.no_flip,
+        precision: if args.f32 { Precision::F32 } else { Precision::F16 },
+        per_shard: args.per_shard as usize,
+        batch: args.batch as usize,
+        max_bad: args.max_bad,
+        scale: args.scale,
+    };
+    let stop = super::stop_on_ctrl_c()?;
+    let of = data.images.len();
+    eprintln!("{}: {}, {of} images of {} classes", args.data.display(), data.layout, data.classes.len());
+
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} images  {per_sec}  {eta} left {msg}");
+    let bar = ProgressBar::new(of as u64).with_style(style.expect("the template is well-formed"));
+    let mut found = 0;
+    let index = encode(&kl, &device, &data, &args.out, &options, &stop, |progress| {
+        if progress.resumed != found {
+            found = progress.resumed;
+            bar.set_message(format!("({found} were there)"));
+            bar.set_position(progress.images as u64);
+            // What was there says nothing about the speed.
+            bar.reset_eta();
+        }
+        bar.set_position(progress.images as u64);
+        if !std::io::stderr().is_terminal() && progress.images.is_multiple_of(options.per_shard) {
+            eprintln!("{} of {} images", progress.images, progress.of);
+        }
+    });
+    bar.finish_and_clear();
+    let Some(index) = index? else {
+        println!("stopped; the same command goes on after the last whole file in {}", args.out.display());
+        return Ok(());
+    };
+
+    println!("{} latents in {} files in {}", index.count, index.shards.len(), args.out.display());
+    for bad in &index.unreadable {
+        println!("left out: {}: {}", bad.path.display(), bad.what);
+    }
+    println!("scale {:.4} measured, 1 / standard deviation; the paper's KL-16: {PAPER_SCALE}", index.measured_scale);
+    if args.scale.is_some() {
+        println!("scale {} noted, as asked", index.scale);
+    }
+    Ok(())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale.is_finite() && scale > 0.0 => Ok(scale),
+        _ => Err("a number over 0".into()),
+    }
+}
