@@ -84,6 +84,7 @@ impl TrainDevice {
     ///
     /// # Errors
     /// When there are fewer, or a driver refuses.
+    #[cfg(feature = "train")]
     pub fn open_all(self, count: usize) -> Result<Vec<burn::tensor::Device>, String> {
         if count == 0 {
             return Err("--devices is 0; at least one has to compute".into());
