@@ -87,6 +87,8 @@ impl Network {
         Ok(match device {
             Device::Cpu => Self::Cpu(Arc::new(Cpu::load(config, checkpoint)?)),
             #[cfg(feature = "webgpu")]
+            // Natively a GPU's handles may go to other threads; in a browser there are none to go to.
+            #[allow(clippy::arc_with_non_send_sync)]
             Device::Gpu => Self::Gpu(Arc::new(Gpu::open(config).await?.load(config, checkpoint).await?)),
             #[cfg(feature = "burn")]
             Device::Burn(device) => Self::Burn(Arc::new(Mar::load(config, checkpoint, device)?)),
