@@ -2,11 +2,9 @@
 //! Ctrl-C saves and stops; `--resume` goes on from there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Failure;
 use super::device::TrainDevice;
+use super::{Failure, stop_on_ctrl_c};
 use crate::config::TokenizerKind;
 use crate::data::{self, Layout, OpenOptions, Opened, Split};
 use crate::train::{Compute, Machines, Plan, Preset, RateSchedule, Recipe, TrainOptions, resumed_plan, train};
@@ -146,6 +144,9 @@ struct DiskArgs {
     /// Write event files for TensorBoard, into OUT/tensorboard
     #[arg(long)]
     tensorboard: bool,
+    /// Do not measure first what the device can do at best, which takes a second or two
+    #[arg(long)]
+    no_roof: bool,
 }
 
 /// Several machines.
@@ -164,14 +165,7 @@ struct MachineArgs {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    ctrlc::set_handler(move || {
-        // A second Ctrl-C means it.
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })?;
+    let stop = stop_on_ctrl_c()?;
     let devices = args.device.open_all(args.devices)?;
     let (plan, opened) = plan(&args)?;
     let options = TrainOptions {
@@ -184,6 +178,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         sample_every: args.disk.sample_every,
         dashboard: !args.disk.plain,
         tensorboard: args.disk.tensorboard,
+        roof: !args.disk.no_roof,
         workers: args.workers,
         max_bad: args.max_bad,
         machines: args.machines.meet.map(|meet| Machines {

@@ -27,11 +27,11 @@ pub struct Generated {
 /// `options.seed + i`.
 ///
 /// # Errors
-/// [`EvalError::Sample`] for settings that cannot be decoded under, [`EvalError::Classes`] beyond 256 classes.
+/// [`EvalError::Sample`] for settings that cannot be decoded under, [`EvalError::Classes`] beyond 65,536 classes.
 pub fn generate(engine: &Engine, options: &EvalOptions) -> Result<Generated, EvalError> {
     let model = &engine.config.model;
     let classes = model.class_num;
-    if classes > 256 {
+    if classes > usize::from(u16::MAX) + 1 {
         return Err(EvalError::Classes(classes));
     }
     let progress = ProgressBar::new(options.count as u64).with_style(

@@ -135,8 +135,8 @@ pub enum EvalError {
     /// Too few images to have neighbours.
     #[error("precision and recall need {FEWEST} images of each kind, and there are {0} of one: give more")]
     Few(usize),
-    /// More classes than a label's byte can tell apart.
-    #[error("the weights know {0} classes; measuring works for at most 256")]
+    /// More classes than a label's two bytes can tell apart.
+    #[error("the weights know {0} classes; measuring works for at most 65,536")]
     Classes(usize),
 }
 

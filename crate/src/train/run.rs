@@ -64,6 +64,7 @@ pub struct Machines {
 
 /// Where a run is kept, what is written when, and where it computes.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // choices that have nothing to do with each other
 pub struct TrainOptions {
     /// Folder of the run.
     pub out: PathBuf,
@@ -83,6 +84,8 @@ pub struct TrainOptions {
     pub dashboard: bool,
     /// Write event files for TensorBoard.
     pub tensorboard: bool,
+    /// Measure first what the devices can do at best, to see the speed reached against it.
+    pub roof: bool,
     /// Threads that make examples, on each device.
     pub workers: usize,
     /// Unreadable files that are borne.
@@ -104,6 +107,7 @@ impl TrainOptions {
             sample_every: None,
             dashboard: false,
             tensorboard: false,
+            roof: false,
             workers: 2,
             max_bad: 0,
             machines: None,
@@ -353,7 +357,7 @@ impl<'a> Teller<'a> {
             log_every: options.log_every,
             dashboard: options.dashboard,
             tensorboard: options.tensorboard,
-            roof: Some(measure_roof(device) * world as f64),
+            roof: options.roof.then(|| measure_roof(device) * world as f64),
             flops_per_example: flops_per_example(&weights.model, Batch::mean_mask_ratio(recipe), passes),
             mask_ratio_min: recipe.mask_ratio_min,
             steps: *steps,
