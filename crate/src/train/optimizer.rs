@@ -15,6 +15,8 @@ use crate::model::{Mar, Names, from_official, to_official};
 pub(super) const EMA: &str = "model_ema.";
 pub(super) const MOMENT_1: &str = "optimizer.exp_avg.";
 pub(super) const MOMENT_2: &str = "optimizer.exp_avg_sq.";
+/// Steps that a parameter has made: fewer than the run's, for where all tokens are masked `z_proj` has no gradient.
+pub(super) const STEPS: &str = "optimizer.step.";
 
 /// AdamW's numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,14 +93,18 @@ impl Optimizer {
         };
         all.tensors.extend(self.collect(names, MOMENT_1, |slot| moment(slot, true)).tensors);
         all.tensors.extend(self.collect(names, MOMENT_2, |slot| moment(slot, false)).tensors);
+        all.tensors.extend(self.slots.iter().filter_map(|(name, slot)| {
+            let steps = slot.adamw.as_ref()?.momentum.time as f32;
+            Some((format!("{STEPS}{name}"), HostTensor { shape: vec![], data: vec![steps] }))
+        }));
         all
     }
 
-    /// Takes back what [`Self::export`] gave, after `steps` steps.
+    /// Takes back what [`Self::export`] gave. Parameters without moments there start with none.
     ///
     /// # Errors
     /// Names a tensor that is missing or misshapen.
-    pub fn import(&mut self, names: &Names, saved: &Checkpoint, steps: usize) -> Result<(), CheckpointError> {
+    pub fn import(&mut self, names: &Names, saved: &Checkpoint) -> Result<(), CheckpointError> {
         for name in names.values() {
             let slot = self.slots.get_mut(&name.official).expect("a slot for every parameter");
             let device = slot.ema.device();
@@ -113,7 +119,9 @@ impl Optimizer {
                 Ok::<_, CheckpointError>(Tensor::<1>::from_data(TensorData::new(data, [count]), &device))
             };
             slot.ema = read(EMA)?;
-            if steps > 0 {
+            let clock = format!("{STEPS}{}", name.official);
+            if saved.tensors.contains_key(&clock) {
+                let steps = saved.expect(&clock, &[])?.data[0] as usize;
                 slot.adamw = Some(AdamWState::new(AdaptiveMomentumState::new(steps, read(MOMENT_1)?, read(MOMENT_2)?)));
             }
         }

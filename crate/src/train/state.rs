@@ -83,7 +83,7 @@ pub fn start_from(path: &Path, fresh: &Mar, optimizer: &mut Optimizer) -> Result
         .map_err(named)?;
     let model = Mar::load(fresh.config(), &weights, &fresh.device()).map_err(named)?;
     let start = Checkpoint { tensors: prefixed(weights, super::optimizer::EMA).collect() };
-    optimizer.import(model.names(), &start, 0).map_err(named)?;
+    optimizer.import(model.names(), &start).map_err(named)?;
     Ok((model, 0))
 }
 
@@ -97,7 +97,7 @@ fn has_optimizer(bytes: &[u8]) -> Result<bool, CheckpointError> {
 
 /// The official script's checkpoint as one of this trainer.
 fn official(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
-    use super::optimizer::{EMA, MOMENT_1, MOMENT_2};
+    use super::optimizer::{EMA, MOMENT_1, MOMENT_2, STEPS};
     let mut state = Checkpoint::default();
     for (prefix, part) in [
         (RAW, Weights::Raw),
@@ -108,8 +108,9 @@ fn official(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
         state.tensors.extend(prefixed(read_pth(bytes, part)?, prefix));
     }
     let steps = read_pth(bytes, Weights::Optimizer(Moment::Steps))?;
-    let steps = steps.tensors.values().filter_map(|steps| steps.data.first()).fold(0.0f32, |most, &one| most.max(one));
-    state.tensors.insert(STEP.into(), counted(steps as usize));
+    let most = steps.tensors.values().filter_map(|steps| steps.data.first()).fold(0.0f32, |most, &one| most.max(one));
+    state.tensors.insert(STEP.into(), counted(most as usize));
+    state.tensors.extend(prefixed(steps, STEPS));
     Ok(state)
 }
 
@@ -120,7 +121,7 @@ fn restore(state: &Checkpoint, fresh: &Mar, optimizer: &mut Optimizer) -> Result
     };
     let raw = state.tensors.iter().filter_map(|(name, host)| Some((name.strip_prefix(RAW)?.to_owned(), host.clone())));
     let model = Mar::load(fresh.config(), &Checkpoint { tensors: raw.collect() }, &fresh.device())?;
-    optimizer.import(model.names(), state, step)?;
+    optimizer.import(model.names(), state)?;
     Ok((model, step))
 }
 
