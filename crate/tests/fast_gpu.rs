@@ -429,7 +429,8 @@ fn decode(
             picks.extend(drawn_at.iter().map(|&(image, place)| (images + image, place)));
             (seen_tokens, seen_masked) = (seen_tokens.repeat(2), seen_masked.repeat(2));
         }
-        let share = known as f32 / length as f32;
+        // Officially one token at least counts as masked, in the last iteration too.
+        let share = known.min(length - 1) as f32 / length as f32;
         let cfg = if sample.cfg_schedule == "linear" { 1.0 + (sample.cfg - 1.0) * share } else { sample.cfg };
         let noise = [init.f32(), expected[&format!("iter{k}.noise_steps")].f32()].concat();
         // The fixture has no noise for the last step, which adds none.
