@@ -381,6 +381,10 @@ fn the_official_decodings() {
             close(&format!("{name}, z"), &found.z, &forward["decoder_out"].data, CLOSE);
             for index in 0.. {
                 let Ok(json) = std::fs::read(folder.join(format!("sample{index}.json"))) else { break };
+                // The guided one; software posing as a GPU takes minutes for all with kernels that are made for real ones.
+                if name != "software" && index != 1 {
+                    continue;
+                }
                 let expected = read(&folder.join(format!("sample{index}.safetensors")));
                 decode(
                     &config,
