@@ -212,8 +212,9 @@ fn reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
             previous[i] = vec4(state[tail + at.x], state[tail + at.y], state[tail + at.z], state[tail + at.w]);
         }
     }
-    // The padding of the widest layer's inputs, which nothing else writes.
-    for (var i = WIDTH + index; i < WIDEST; i += LANES * PARTS) {
+    // What lies beyond the first writing of x, which other lanes do without a barrier between. Padding that is written over
+    // later does no harm: its weights are 0.
+    for (var i = max(WIDTH, padded(DIM)) + index; i < WIDEST; i += LANES * PARTS) {
         a[i] = vec4<f32>();
     }
 
