@@ -85,7 +85,9 @@ fn stopped_leaves_everything_as_it_was() {
     let start = || engine.decode(&[(Some(2), 4)], OrderKind::Center, settings(4, 6), None).unwrap();
     let whole = finish(start());
     let mut decoding = start();
-    for steps in [0, 1, 5] {
+    // The GPU engine makes an iteration in one submission, which nothing stops once it has begun.
+    let asks = if common::in_one_submission() { 1 } else { 6 };
+    for steps in [0, 1, 5].into_iter().filter(|&steps| steps < asks) {
         let before = decoding.standing().clone();
         let mut asked = 0;
         let stopped = pollster::block_on(decoding.advance_while(async || {
@@ -100,7 +102,7 @@ fn stopped_leaves_everything_as_it_was() {
             true
         }))
         .unwrap();
-        assert_eq!(asked, 6, "once before every diffusion step");
+        assert_eq!(asked, asks, "once before every diffusion step, or once before all of them");
     }
     assert_eq!(finish(decoding), whole);
 }

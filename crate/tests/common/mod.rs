@@ -40,6 +40,11 @@ pub fn on_gpu() -> bool {
     std::env::var("MARSCOPE_TEST_DEVICE").is_ok_and(|device| !["cpu", "flex"].contains(&device.as_str()))
 }
 
+/// Whether the run is on the engine that makes a whole iteration in one submission.
+pub fn in_one_submission() -> bool {
+    std::env::var("MARSCOPE_TEST_DEVICE").is_ok_and(|device| device == "webgpu")
+}
+
 /// `cpu` on the CPU engine, 1e-3 on a GPU.
 pub fn tolerance(cpu: f64) -> f64 {
     if on_gpu() { 1e-3 } else { cpu }
