@@ -24,9 +24,14 @@ async function look(page: Page, query = QUICK): Promise<void> {
   await expect(panel(page)).toContainText('Token at row 4, column 4');
 }
 
+/** Opens a section; again if what arrived above it moved it away from under the pointer. */
 async function unfold(page: Page, name: string): Promise<Locator> {
-  await section(page, name).locator('summary').click();
-  return section(page, name);
+  const details = section(page, name);
+  await expect(async () => {
+    if ((await details.getAttribute('open')) === null) await details.locator('summary').click();
+    await expect(details).toHaveAttribute('open', '', { timeout: 1_000 });
+  }).toPass();
+  return details;
 }
 
 /** The iteration of the token, from 0, as the panel says it. */
