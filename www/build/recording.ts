@@ -60,9 +60,6 @@ async function recording({ bundle, weights, format, cache }: Sources): Promise<s
   return text;
 }
 
-/** Asks for the recording at once where the address asks for nothing in particular: that is the picture recorded. */
-const ASK = `if(!location.search)document.head.append(Object.assign(document.createElement("link"),{rel:"preload",as:"fetch",href:"./${FILE}",crossOrigin:""}))`;
-
 /** Serves the recording in development and puts it into the build. */
 export function firstDecoding(sources: Sources): Plugin {
   return {
@@ -78,6 +75,5 @@ export function firstDecoding(sources: Sources): Plugin {
     async generateBundle() {
       this.emitFile({ type: 'asset', fileName: FILE, source: await recording(sources) });
     },
-    transformIndexHtml: () => [{ tag: 'script', children: ASK, injectTo: 'head-prepend' }],
   };
 }
