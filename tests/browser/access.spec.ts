@@ -31,6 +31,15 @@ test('axe finds nothing while loading or failed', async ({ page }) => {
   await expectAccessible(page);
 });
 
+test('axe finds nothing while the recording plays in the engine’s place', async ({ page }) => {
+  await page.route('**/*.wasm', () => undefined);
+  await page.goto('./');
+  await expect(page.locator('[data-role=recorded]')).toBeVisible();
+  await expect(page.locator('[data-role=article] h3').last()).toBeAttached();
+  await expectAccessible(page);
+  await expect(page.locator('[data-role=recorded]')).toBeVisible();
+});
+
 test('axe finds nothing while running, stopped or done', async ({ page }) => {
   test.setTimeout(120_000);
   await page.goto('./?label=1&seed=1&cfg=2&iterations=30&steps=50&device=cpu&play=1');

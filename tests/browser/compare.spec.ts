@@ -178,7 +178,12 @@ test('axe finds nothing and nothing sticks out', async ({ page }) => {
   for (const branch of await branches(page).all()) await expect(branch).toHaveAttribute('data-status', 'complete');
   for (const width of [1280, 360]) {
     await page.setViewportSize({ width, height: 800 });
+    await page.getByRole('tab', { name: 'Compare' }).click();
     await expectAccessible(page, '[data-role=compare-panel]');
+    await expectNothingSticksOut(page);
+    await page.getByRole('tab', { name: 'Watch' }).click();
+    await expect(page.getByRole('region', { name: 'Branches' })).toBeVisible();
+    await expectAccessible(page);
     await expectNothingSticksOut(page);
   }
 });

@@ -157,6 +157,10 @@ test('what is saved is what is shown', async ({ page }) => {
   await test.step('a film can be given up, and a video is recorded', async () => {
     const saves = page.locator('[data-role=save-video]');
     await saves.click();
+    await expect(dialog(page).getByRole('progressbar')).toBeVisible();
+    await expectAccessible(page, 'dialog');
+    await expect(dialog(page).getByRole('progressbar')).toHaveCount(0, { timeout: 60_000 });
+    await saves.click();
     await dialog(page).getByRole('button', { name: 'Cancel' }).click();
     await expect(dialog(page).getByText('Given up.')).toBeVisible();
     await expect(dialog(page).getByRole('progressbar')).toHaveCount(0);
