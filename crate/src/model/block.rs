@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
 
-use super::ops::{LayerNorm, Linear, attention, attention_weights, dropout, linear_gelu};
+use super::ops::{LayerNorm, Linear, dropout, linear_gelu, self_attention};
 use super::params::{Init, Params};
 use crate::checkpoint::CheckpointError;
 
@@ -74,16 +74,7 @@ impl Block {
     }
 
     fn attend(&self, x: Tensor<3>, watch: Option<&mut Vec<Tensor<4>>>) -> Tensor<3> {
-        let [batch, seq, width] = x.dims();
-        let qkv = self.qkv.forward(x).reshape([batch, seq, 3, self.heads, width / self.heads]);
-        let [q, k, v] = [0, 1, 2].map(|i| {
-            let part: Tensor<4> = qkv.clone().narrow(2, i, 1).squeeze_dim(2);
-            part.swap_dims(1, 2)
-        });
-        if let Some(seen) = watch {
-            seen.push(attention_weights(q.clone(), k.clone()));
-        }
-        let out = attention(q, k, v, self.options.attention_dropout);
-        self.proj.forward(out.swap_dims(1, 2).reshape([batch, seq, width]))
+        let qkv = self.qkv.forward(x);
+        self.proj.forward(self_attention(qkv, self.heads, self.options.attention_dropout, watch))
     }
 }

@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, activation};
 
-use super::ops::{LayerNorm, Linear, bare_norm_modulate, linear_silu, norm_modulate};
+use super::ops::{LayerNorm, Linear, add_gated, bare_norm_modulate, linear_silu, norm_modulate};
 use super::params::{Init, Params};
 use crate::checkpoint::CheckpointError;
 use crate::config::MarConfig;
@@ -38,9 +38,9 @@ impl ResBlock {
 
     /// `x` and `silu(y)`, each `[rows, width]`.
     fn forward(&self, x: Tensor<2>, silu_y: Tensor<2>) -> Tensor<2> {
-        let [shift, scale, gate] = split(self.modulation.forward(silu_y));
+        let [shift, scale, gate] = self.modulation.forward_parts(silu_y);
         let h = norm_modulate(&self.in_ln, x.clone(), shift, scale);
-        x + gate * self.fc2.forward(linear_silu(&self.fc1, h))
+        add_gated(x, gate, self.fc2.forward(linear_silu(&self.fc1, h)))
     }
 }
 
@@ -101,13 +101,7 @@ impl Head {
         let silu_y = activation::silu(y);
         let x = self.input_proj.forward(x_t);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, silu_y.clone()));
-        let [shift, scale] = split(self.final_modulation.forward(silu_y));
+        let [shift, scale] = self.final_modulation.forward_parts(silu_y);
         self.final_linear.forward(bare_norm_modulate(x, shift, scale))
     }
-}
-
-/// `[rows, N * width]` to N times `[rows, width]`.
-fn split<const N: usize>(x: Tensor<2>) -> [Tensor<2>; N] {
-    let width = x.dims()[1] / N;
-    std::array::from_fn(|i| x.clone().narrow(1, i * width, width))
 }

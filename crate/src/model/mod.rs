@@ -5,6 +5,7 @@ mod block;
 mod decoder;
 mod encoder;
 mod head;
+mod kernels;
 pub mod ops;
 mod params;
 

@@ -1,16 +1,17 @@
 //! The operations that carry the model's cost, each a function of its own so that a kernel can take its place.
-//! Plain Burn: what any faster version is tested against.
+//! Plain Burn on a GPU and in bf16, and what any faster version is tested against; [`kernels`] on the CPU.
 
 use burn::module::{Module, Param};
 use burn::nn::DropoutConfig;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor, activation, module};
 
+use super::kernels::{self, Then};
 use super::params::{Init, Params};
 use crate::checkpoint::CheckpointError;
 
 /// Epsilon of every layer norm.
-const NORM_EPSILON: f64 = 1e-6;
+pub(super) const NORM_EPSILON: f64 = 1e-6;
 
 /// `x W + b`.
 #[derive(Module, Debug)]
@@ -38,8 +39,23 @@ impl Linear {
 
     /// `[.., d_in]` to `[.., d_out]`, computed in the precision of `x`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let dtype = x.dtype();
-        module::linear(x, self.weight.val().cast(dtype), Some(self.bias.val().cast(dtype)))
+        linear(x, self.weight.val(), self.bias.val(), Then::Nothing)
+    }
+
+    /// As [`Self::forward`], cut into N parts of one width: `[rows, d_in]` to N times `[rows, d_out / N]`.
+    pub fn forward_parts<const N: usize>(&self, x: Tensor<2>) -> [Tensor<2>; N] {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let width = bias.dims()[0] / N;
+        if kernels::take(&x) {
+            // The weights are cut instead: gradients of parts of the output would each be as large as all of it.
+            return std::array::from_fn(|i| {
+                let (weight, bias) = (&weight, &bias);
+                let part = (weight.clone().narrow(1, i * width, width), bias.clone().narrow(0, i * width, width));
+                linear(x.clone(), part.0, part.1, Then::Nothing)
+            });
+        }
+        let all = linear(x, weight, bias, Then::Nothing);
+        std::array::from_fn(|i| all.clone().narrow(1, i * width, width))
     }
 
     /// Where the layer lives.
@@ -69,33 +85,104 @@ impl LayerNorm {
 
     /// Normalises the last dimension.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        module::layer_norm(x, self.weight.val(), Some(self.bias.val()), NORM_EPSILON)
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if kernels::take(&x) { kernels::norm(x, weight, bias) } else { plain_norm(x, weight, bias) }
     }
 }
 
+/// `then(x W + b)`, computed in the precision of `x`.
+fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>, then: Then) -> Tensor<D> {
+    if kernels::take(&x) {
+        let mut shape = x.dims();
+        let d_in = shape[D - 1];
+        let rows = x.shape().num_elements() / d_in;
+        shape[D - 1] = bias.dims()[0];
+        let product = module::linear(x.reshape([rows, d_in]), weight, None);
+        return kernels::bias(product, bias, then).reshape(shape);
+    }
+    let dtype = x.dtype();
+    plain_then(module::linear(x, weight.cast(dtype), Some(bias.cast(dtype))), then)
+}
+
+pub(super) fn plain_then<const D: usize>(x: Tensor<D>, then: Then) -> Tensor<D> {
+    match then {
+        Then::Nothing => x,
+        Then::Gelu => activation::gelu(x),
+        Then::Silu => activation::silu(x),
+    }
+}
+
+pub(super) fn plain_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<D> {
+    module::layer_norm(x, scale, Some(shift), NORM_EPSILON)
+}
+
 /// Linear, then exact (erf) GELU.
-pub fn linear_gelu<const D: usize>(linear: &Linear, x: Tensor<D>) -> Tensor<D> {
-    activation::gelu(linear.forward(x))
+pub fn linear_gelu<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+    linear(x, layer.weight.val(), layer.bias.val(), Then::Gelu)
 }
 
 /// Linear, then `SiLU`.
-pub fn linear_silu<const D: usize>(linear: &Linear, x: Tensor<D>) -> Tensor<D> {
-    activation::silu(linear.forward(x))
+pub fn linear_silu<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+    linear(x, layer.weight.val(), layer.bias.val(), Then::Silu)
 }
 
 /// `norm(x) * (1 + scale) + shift`, each `[rows, width]`.
 pub fn norm_modulate(norm: &LayerNorm, x: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
-    modulate(norm.forward(x), shift, scale)
+    modulate(x, [norm.weight.val(), norm.bias.val()], [shift, scale])
 }
 
 /// As [`norm_modulate`], for a norm without scale and shift of its own.
 pub fn bare_norm_modulate(x: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
-    let ones = Tensor::ones([x.dims()[1]], &x.device());
-    modulate(module::layer_norm(x, ones, None, NORM_EPSILON), shift, scale)
+    let (width, device) = (x.dims()[1], x.device());
+    modulate(x, [Tensor::ones([width], &device), Tensor::zeros([width], &device)], [shift, scale])
 }
 
-fn modulate(x: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
-    x * (scale + 1.0) + shift
+fn modulate(x: Tensor<2>, norm: [Tensor<1>; 2], modulation: [Tensor<2>; 2]) -> Tensor<2> {
+    let kernel = if kernels::take(&x) { kernels::modulated_norm } else { plain_modulated_norm };
+    kernel(x, norm, modulation)
+}
+
+pub(super) fn plain_modulated_norm(x: Tensor<2>, norm: [Tensor<1>; 2], [shift, scale]: [Tensor<2>; 2]) -> Tensor<2> {
+    let [norm_scale, norm_shift] = norm;
+    plain_norm(x, norm_scale, norm_shift) * (scale + 1.0) + shift
+}
+
+/// `x + gate * y`, each `[rows, width]`.
+pub fn add_gated(x: Tensor<2>, gate: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
+    if kernels::take(&x) { kernels::gate(x, gate, y) } else { plain_gate(x, gate, y) }
+}
+
+pub(super) fn plain_gate(x: Tensor<2>, gate: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
+    x + gate * y
+}
+
+/// Attention within `[batch, seq, 3 width]`, queries, keys and values of `heads` heads side by side: `[batch, seq, width]`.
+/// Where gradients are tracked, a share `p` of the weights is dropped. Whoever watches gets the attention weights.
+pub fn self_attention(qkv: Tensor<3>, heads: usize, p: f64, watch: Option<&mut Vec<Tensor<4>>>) -> Tensor<3> {
+    let dropped = p > 0.0 && qkv.device().is_autodiff();
+    if kernels::take(&qkv) && !dropped && watch.is_none() {
+        return kernels::attention(qkv, heads);
+    }
+    plain_self_attention(qkv, heads, p, watch)
+}
+
+pub(super) fn plain_self_attention(
+    qkv: Tensor<3>,
+    heads: usize,
+    p: f64,
+    watch: Option<&mut Vec<Tensor<4>>>,
+) -> Tensor<3> {
+    let [batch, seq, three] = qkv.dims();
+    let width = three / 3;
+    let qkv = qkv.reshape([batch, seq, 3, heads, width / heads]);
+    let [q, k, v] = [0, 1, 2].map(|i| {
+        let part: Tensor<4> = qkv.clone().narrow(2, i, 1).squeeze_dim(2);
+        part.swap_dims(1, 2)
+    });
+    if let Some(seen) = watch {
+        seen.push(attention_weights(q.clone(), k.clone()));
+    }
+    attention(q, k, v, p).swap_dims(1, 2).reshape([batch, seq, width])
 }
 
 /// `softmax(q k^T / sqrt(d)) v`, every tensor `[batch, heads, seq, d]`. Where gradients are tracked, a share `p` of the

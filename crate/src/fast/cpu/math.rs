@@ -28,10 +28,19 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// The exact (erf) `GELU`, `x Phi(x)`, off by no more than rounding its result to f32 is.
 ///
-/// `x Phi(x) = max(x, 0) - |x| Phi(-|x|)`, and `ln(2 Phi(-x))` is close to a polynomial on `[0, 6]`; from there on
-/// `x Phi(-x)` is below 6e-9. The coefficients are a minimax fit, weighted with what they do to the result (4e-9).
+/// `x Phi(x) = max(x, 0) - |x| Phi(-|x|)`; from 6 on `x Phi(-x)` is below 6e-9.
 #[inline(always)]
 pub fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let size = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(6.0));
+    let tail = twice_tail(simd, size);
+    let positive = simd.max_f32s(x, simd.splat_f32s(0.0));
+    simd.mul_add_e_f32s(simd.mul_f32s(size, simd.splat_f32s(-0.5)), tail, positive)
+}
+
+/// `2 Phi(-x)` on `[0, 6]`, whose logarithm is close to a polynomial there. The coefficients are a minimax fit, weighted
+/// with what they do to the [`gelu`] (4e-9).
+#[inline(always)]
+fn twice_tail<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const LN_2PHI: [f32; 10] = [
         2.328_317_7e-7,
         -4.845_185e-6,
@@ -44,16 +53,45 @@ pub fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         -7.978_856_6e-1,
         1.691_411_8e-8,
     ];
-    let size = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(6.0));
-    let tail = exp(simd, polynomial(simd, size, LN_2PHI));
-    let positive = simd.max_f32s(x, simd.splat_f32s(0.0));
-    simd.mul_add_e_f32s(simd.mul_f32s(size, simd.splat_f32s(-0.5)), tail, positive)
+    exp(simd, polynomial(simd, x, LN_2PHI))
+}
+
+/// The derivative of [`gelu`], `Phi(x) + x phi(x)`.
+#[inline(always)]
+#[cfg_attr(not(feature = "burn"), allow(dead_code))] // only training goes back
+pub fn gelu_slope<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    /// 1 over the square root of 2 pi.
+    const PEAK: f32 = 0.398_942_3;
+    let size = simd.abs_f32s(x);
+    let tail = twice_tail(simd, simd.min_f32s(size, simd.splat_f32s(6.0)));
+    let tail = simd.mul_f32s(tail, simd.splat_f32s(0.5));
+    // From 13 on, the density is zero in f32; its product with a larger number would not be.
+    let size = simd.min_f32s(size, simd.splat_f32s(13.0));
+    let density = exp(simd, simd.mul_f32s(simd.mul_f32s(size, size), simd.splat_f32s(-0.5)));
+    // For -x: Phi(-|x|) - |x| phi(x); for x what is left of 1.
+    let below = simd.mul_add_e_f32s(simd.mul_f32s(size, simd.splat_f32s(-PEAK)), density, tail);
+    let above = simd.sub_f32s(simd.splat_f32s(1.0), below);
+    simd.select_f32s(simd.less_than_f32s(x, simd.splat_f32s(0.0)), below, above)
 }
 
 /// `x / (1 + exp(-x))`.
 #[inline(always)]
 pub fn silu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(x, simd.add_f32s(exp(simd, simd.neg_f32s(x)), simd.splat_f32s(1.0)))
+}
+
+/// The derivative of [`silu`].
+#[inline(always)]
+#[cfg_attr(not(feature = "burn"), allow(dead_code))] // only training goes back
+pub fn silu_slope<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // Beyond, the slope is 0 or 1, and a product of a huge number and the smallest there is would not be.
+    let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-87.0)), simd.splat_f32s(87.0));
+    let one = simd.splat_f32s(1.0);
+    let power = exp(simd, simd.neg_f32s(x));
+    let sigmoid = simd.div_f32s(one, simd.add_f32s(power, one));
+    // 1 - sigmoid, without taking one number off another that is close to it.
+    let rest = simd.mul_f32s(power, sigmoid);
+    simd.mul_f32s(sigmoid, simd.mul_add_e_f32s(x, rest, one))
 }
 
 /// The polynomial of `terms`, the highest power first (Horner).
@@ -93,7 +131,9 @@ mod tests {
     enum What {
         Exp,
         Gelu,
+        GeluSlope,
         Silu,
+        SiluSlope,
     }
 
     struct Map<'a>(What, &'a mut [f32]);
@@ -108,7 +148,9 @@ mod tests {
                 let y = match self.0 {
                     What::Exp => exp(simd, x),
                     What::Gelu => gelu(simd, x),
+                    What::GeluSlope => gelu_slope(simd, x),
                     What::Silu => silu(simd, x),
+                    What::SiluSlope => silu_slope(simd, x),
                 };
                 store(simd, part, y);
             }
@@ -152,6 +194,20 @@ mod tests {
             let error = (y - expected).abs();
             assert!(error <= 1e-30 + 4e-7 * expected.abs() || x < -86.0, "silu({x}) = {y}, not {expected}");
             assert!(y.is_finite() && (x > -86.0 || y.abs() < 1e-30 * x.abs()), "silu({x}) = {y}");
+        }
+    }
+
+    #[test]
+    fn slopes_are_exact_to_rounding() {
+        for (x, y) in map(What::GeluSlope, 12.0) {
+            let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+            let expected = 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2) + x * density;
+            assert!((y - expected).abs() <= 2.5e-7, "gelu'({x}) = {y}, not {expected}");
+        }
+        for (x, y) in map(What::SiluSlope, 80.0) {
+            let sigmoid = 1.0 / (1.0 + (-x).exp());
+            let expected = sigmoid * (1.0 + x * (1.0 - sigmoid));
+            assert!((y - expected).abs() <= 3e-7, "silu'({x}) = {y}, not {expected}");
         }
     }
 }

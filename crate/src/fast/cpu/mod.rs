@@ -10,10 +10,10 @@ mod buffer;
 mod draw;
 mod head;
 mod linear;
-mod math;
+pub(crate) mod math;
 mod norm;
 mod pass;
-mod threads;
+pub(crate) mod threads;
 mod tile;
 
 use std::ops::Range;

@@ -1,0 +1,154 @@
+//! Kernels that take the place of several of Burn's operations on the CPU, each with a gradient written by hand: one pass
+//! over memory instead of one an operation. In f32 on `Flex`; everywhere else [`super::ops`] says the same in plain Burn.
+
+// Kernels are generic over the vectors a machine has, and become its instructions only where they are inlined into the
+// function that is compiled for it (`Arch::dispatch`).
+#![allow(clippy::inline_always)]
+
+mod attention;
+mod bias;
+mod gate;
+mod norm;
+mod rows;
+#[cfg(feature = "train")]
+mod tape;
+#[cfg(all(test, feature = "train"))]
+mod tests;
+
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+#[cfg(feature = "train")]
+use burn::backend::{Autodiff, autodiff::checkpoint::strategy::CheckpointStrategy};
+use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension};
+use burn::tensor::{DType, Tensor};
+
+pub use self::bias::Then;
+
+/// What a kernel computes of N tensors, and its gradient.
+trait Kernel<const N: usize>: Clone + std::fmt::Debug + Send + 'static {
+    /// Which inputs the gradient is computed from.
+    fn reads(&self) -> [bool; N];
+
+    /// The output.
+    fn forward(&self, inputs: [FlexTensor; N]) -> FlexTensor;
+
+    /// The gradients of the inputs that are `wanted` (of others too where that costs nothing), by that of the output.
+    /// Only inputs that [`Self::reads`] names are there.
+    fn backward(
+        &self,
+        inputs: [Option<FlexTensor>; N],
+        gradient: FlexTensor,
+        wanted: [bool; N],
+    ) -> [Option<FlexTensor>; N];
+}
+
+/// The kernels as operations of a backend.
+#[backend_extension(Flex, Autodiff: cfg(feature = "train"))]
+trait Kernels: Backend {
+    fn kernel_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>, then: Then) -> FloatTensor<Self>;
+
+    fn kernel_norm(x: FloatTensor<Self>, scale: FloatTensor<Self>, shift: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn kernel_modulated_norm(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        then_scale: FloatTensor<Self>,
+        then_shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn kernel_gate(x: FloatTensor<Self>, gate: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn kernel_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self>;
+}
+
+/// Implements [`Kernels`] by handing the tensors to a function with the kernel.
+macro_rules! kernels {
+    () => {
+        fn kernel_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>, then: Then) -> FloatTensor<Self> {
+            Self::run(bias::Bias(then), [x, bias])
+        }
+
+        fn kernel_norm(x: FloatTensor<Self>, scale: FloatTensor<Self>, shift: FloatTensor<Self>) -> FloatTensor<Self> {
+            Self::run(norm::Norm, [x, scale, shift])
+        }
+
+        fn kernel_modulated_norm(
+            x: FloatTensor<Self>,
+            scale: FloatTensor<Self>,
+            shift: FloatTensor<Self>,
+            then_scale: FloatTensor<Self>,
+            then_shift: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
+            Self::run(norm::Norm, [x, scale, shift, then_scale, then_shift])
+        }
+
+        fn kernel_gate(x: FloatTensor<Self>, gate: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {
+            Self::run(gate::Gate, [x, gate, y])
+        }
+
+        fn kernel_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+            Self::run(attention::Attention { heads }, [qkv])
+        }
+    };
+}
+
+/// How a backend runs a kernel.
+trait Run: Backend {
+    fn run<const N: usize>(kernel: impl Kernel<N>, inputs: [FloatTensor<Self>; N]) -> FloatTensor<Self>;
+}
+
+impl Run for Flex {
+    fn run<const N: usize>(kernel: impl Kernel<N>, inputs: [FlexTensor; N]) -> FlexTensor {
+        kernel.forward(inputs)
+    }
+}
+
+impl Kernels for Flex {
+    kernels!();
+}
+
+#[cfg(feature = "train")]
+impl<C: CheckpointStrategy> Run for Autodiff<Flex, C> {
+    fn run<const N: usize>(kernel: impl Kernel<N>, inputs: [FloatTensor<Self>; N]) -> FloatTensor<Self> {
+        tape::record::<C, _, N>(kernel, inputs)
+    }
+}
+
+#[cfg(feature = "train")]
+impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
+    kernels!();
+}
+
+/// Whether the kernels compute with `x`.
+pub fn take<const D: usize>(x: &Tensor<D>) -> bool {
+    let device = x.device().inner();
+    x.dtype() == DType::F32 && matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// `then(x + bias)`, of `[rows, width]` and `[width]`.
+pub fn bias(x: Tensor<2>, bias: Tensor<1>, then: Then) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::kernel_bias(x.into_dispatch(), bias.into_dispatch(), then))
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * scale + shift` over the last dimension.
+pub fn norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::kernel_norm(x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()))
+}
+
+/// `norm(x) * (1 + scale) + shift`, where `norm` has scale and shift of its own; `[rows, width]`.
+pub fn modulated_norm(x: Tensor<2>, norm: [Tensor<1>; 2], [shift, scale]: [Tensor<2>; 2]) -> Tensor<2> {
+    let [norm_scale, norm_shift] = norm.map(Tensor::into_dispatch);
+    let (shift, scale) = (shift.into_dispatch(), scale.into_dispatch());
+    Tensor::from_dispatch(Dispatch::kernel_modulated_norm(x.into_dispatch(), norm_scale, norm_shift, scale, shift))
+}
+
+/// `x + gate * y`, of `[rows, width]` each.
+pub fn gate(x: Tensor<2>, gate: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::kernel_gate(x.into_dispatch(), gate.into_dispatch(), y.into_dispatch()))
+}
+
+/// `softmax(q k^T / sqrt(d)) v` in every head, of `[batch, seq, 3 width]` (queries, keys, values): `[batch, seq, width]`.
+pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::kernel_attention(qkv.into_dispatch(), heads))
+}

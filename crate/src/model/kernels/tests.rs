@@ -1,0 +1,153 @@
+//! Every kernel against the same in plain Burn, output and gradients, on shapes that fill vectors, tiles and cores and on
+//! shapes that do not.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::*;
+use crate::model::ops::{plain_gate, plain_modulated_norm, plain_norm, plain_self_attention, plain_then};
+use crate::random::Philox;
+
+/// Devices that record, keeping activations and not.
+fn devices() -> [Device; 2] {
+    let keeping = Device::flex().autodiff();
+    [keeping.clone(), keeping.gradient_checkpointing()]
+}
+
+/// Random numbers of `shape`, with large ones and the same from call to call for one `salt`.
+fn random<const D: usize>(shape: [usize; D], salt: u32, device: &Device) -> Tensor<D> {
+    let mut numbers = vec![0.0; shape.iter().product()];
+    Philox::new(7).normal([salt, 0, 0], &mut numbers);
+    numbers.iter_mut().step_by(11).for_each(|x| *x *= 4.0);
+    Tensor::from_data(TensorData::new(numbers, shape), device)
+}
+
+fn numbers_of<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().try_into_vec().unwrap()
+}
+
+/// Output and gradients of `f` of `rows` (`[rows, width]`, each) and `vectors` (`[width]`, each), where the output's
+/// gradient is random and what comes before and after `f` needs its inputs and its output too.
+fn found<const R: usize, const V: usize>(
+    shape: [usize; 2],
+    device: &Device,
+    f: impl Fn([Tensor<2>; R], [Tensor<1>; V]) -> Tensor<2>,
+) -> Vec<Vec<f32>> {
+    let rows = std::array::from_fn(|i| random(shape, i as u32, device).require_grad());
+    let vectors = std::array::from_fn(|i| random([shape[1]], 100 + i as u32, device).require_grad());
+    let [doubled, tripled] = [2.0, 3.0].map(|factor| rows.each_ref().map(|x: &Tensor<2>| x.clone() * factor));
+    let out = f(doubled, vectors.clone());
+    let weight = random(out.dims(), 200, device);
+    let beside = tripled.into_iter().map(Tensor::sum).reduce(|a, b| a + b).unwrap();
+    let loss = (out.clone() * weight + out.clone().square() * 0.1).sum() + beside;
+    let mut gradients = loss.backward();
+    let mut all = vec![numbers_of(out)];
+    all.extend(rows.iter().map(|x| numbers_of(x.grad_remove(&mut gradients).unwrap())));
+    all.extend(vectors.iter().map(|x| numbers_of(x.grad_remove(&mut gradients).unwrap())));
+    all
+}
+
+/// Asserts that output and gradients are the same but for rounding, which grows with what is added up.
+fn same(what: &str, shape: [usize; 2], found: &[Vec<f32>], expected: &[Vec<f32>]) {
+    assert_eq!(found.len(), expected.len());
+    for (which, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found.len(), expected.len(), "{what} of {shape:?}, tensor {which}");
+        let size = expected.iter().fold(1.0f32, |most, x| most.max(x.abs()));
+        for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let off = (found - expected).abs();
+            assert!(off <= 2e-5 * size, "{what} of {shape:?}, tensor {which} at {at}: {found}, not {expected}");
+        }
+    }
+}
+
+/// Rows and width: one number, less than a vector, a vector and a bit, whole ones, enough for several cores, none.
+const SHAPES: [[usize; 2]; 8] = [[1, 1], [1, 3], [5, 1], [3, 17], [7, 16], [9, 40], [700, 131], [0, 8]];
+
+#[test]
+fn biases_and_functions_are_plain_burns() {
+    for device in devices() {
+        for shape in SHAPES {
+            for then in [Then::Nothing, Then::Gelu, Then::Silu] {
+                let kernel = found::<1, 1>(shape, &device, |[x], [b]| bias(x, b, then));
+                let plain = found::<1, 1>(shape, &device, |[x], [b]| plain_then(x + b.unsqueeze(), then));
+                same(&format!("{then:?}"), shape, &kernel, &plain);
+            }
+        }
+    }
+}
+
+#[test]
+fn norms_are_plain_burns() {
+    for device in devices() {
+        // The norm of one number is zero, whatever the number; its gradient is rounding alone.
+        for shape in SHAPES.into_iter().filter(|shape| shape[1] > 1) {
+            let kernel = found::<1, 2>(shape, &device, |[x], [scale, shift]| norm(x, scale, shift));
+            let plain = found::<1, 2>(shape, &device, |[x], [scale, shift]| plain_norm(x, scale, shift));
+            same("norm", shape, &kernel, &plain);
+            let kernel = found::<3, 2>(shape, &device, |[x, shift, scale], own| modulated_norm(x, own, [shift, scale]));
+            let plain =
+                found::<3, 2>(shape, &device, |[x, shift, scale], own| plain_modulated_norm(x, own, [shift, scale]));
+            same("modulated norm", shape, &kernel, &plain);
+        }
+    }
+}
+
+#[test]
+fn gates_are_plain_burns() {
+    for device in devices() {
+        for shape in SHAPES {
+            let kernel = found::<3, 0>(shape, &device, |[x, by, y], []| gate(x, by, y));
+            let plain = found::<3, 0>(shape, &device, |[x, by, y], []| plain_gate(x, by, y));
+            same("gate", shape, &kernel, &plain);
+        }
+    }
+}
+
+#[test]
+fn attention_is_plain_burns() {
+    for device in devices() {
+        // Batch, sequence, heads, numbers of a head.
+        for [batch, seq, heads, dim] in
+            [[1, 1, 1, 1], [2, 3, 2, 3], [1, 17, 3, 8], [3, 57, 4, 32], [2, 8, 1, 16], [5, 10, 2, 20]]
+        {
+            let shape = [batch * seq, 3 * heads * dim];
+            let run = |f: &dyn Fn(Tensor<3>) -> Tensor<3>| {
+                found::<1, 0>(shape, &device, |[qkv], []| {
+                    f(qkv.reshape([batch, seq, shape[1]])).reshape([batch * seq, heads * dim])
+                })
+            };
+            let (kernel, plain) =
+                (run(&|qkv| attention(qkv, heads)), run(&|qkv| plain_self_attention(qkv, heads, 0.0, None)));
+            same("attention", shape, &kernel, &plain);
+        }
+    }
+}
+
+#[test]
+fn inputs_that_are_views_or_constants_are_taken_as_they_are() {
+    let device = Device::flex().autodiff();
+    let wide = random([6, 34], 1, &device).require_grad();
+    let half = |i: usize| wide.clone().narrow(1, 17 * i, 17);
+    let constant = Tensor::<1>::ones([17], &device);
+    let gradient_of = |f: &dyn Fn() -> Tensor<2>| {
+        let out = f();
+        let mut gradients = (out * random([6, 17], 2, &device)).sum().backward();
+        numbers_of(wide.grad_remove(&mut gradients).unwrap())
+    };
+    let own = || [constant.clone(), constant.clone()];
+    let turned = || random([17, 6], 3, &device).transpose();
+    let kernel = gradient_of(&|| gate(modulated_norm(turned(), own(), [half(0), half(1)]), half(1), half(0)));
+    let plain =
+        gradient_of(&|| plain_gate(plain_modulated_norm(turned(), own(), [half(0), half(1)]), half(1), half(0)));
+    same("views", [6, 34], &[kernel], &[plain]);
+}
+
+#[test]
+fn inputs_are_left_as_they_were() {
+    let device = Device::flex();
+    let (x, by) = (random([4, 9], 1, &device), random([9], 2, &device));
+    let before = numbers_of(x.clone());
+    let _ = bias(x.clone(), by.clone(), Then::Gelu);
+    let _ = norm(x.clone(), by.clone(), by);
+    let _ = gate(x.clone(), x.clone(), x.clone());
+    assert_eq!(numbers_of(x), before);
+}
