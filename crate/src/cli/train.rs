@@ -39,7 +39,8 @@ pub struct Args {
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     device: TrainDevice,
-    /// Devices of this machine that train together
+    /// Devices of this machine that train together. The processor can be cut into as many as it has cores, which then have
+    /// a share of the batch, a core and a copy of the network each: faster for a small network than all cores on every layer
     #[arg(long, default_value_t = 1)]
     devices: usize,
     #[command(flatten)]

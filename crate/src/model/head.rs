@@ -2,9 +2,9 @@
 //! Section 3.2 and appendix B of the paper (adaptive layer norm, as in DiT).
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData};
 
-use super::ops::{LayerNorm, Linear, add_gated, bare_norm_modulate, linear_silu, norm_modulate};
+use super::ops::{LayerNorm, Linear, add_gated, bare_norm_modulate, linear_silu, norm_modulate, silu};
 use super::params::{Init, Params};
 use crate::checkpoint::CheckpointError;
 use crate::config::MarConfig;
@@ -98,7 +98,7 @@ impl Head {
     /// Noisy tokens `x_t` `[rows, C]` and `y` = time embedding + condition embedding `[rows, width]` to the predicted
     /// noise and the variance interpolation v, `[rows, 2C]`.
     pub fn forward(&self, x_t: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
-        let silu_y = activation::silu(y);
+        let silu_y = silu(y);
         let x = self.input_proj.forward(x_t);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, silu_y.clone()));
         let [shift, scale] = self.final_modulation.forward_parts(silu_y);

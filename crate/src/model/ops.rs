@@ -97,8 +97,9 @@ fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>, then
         let d_in = shape[D - 1];
         let rows = x.shape().num_elements() / d_in;
         shape[D - 1] = bias.dims()[0];
-        let product = module::linear(x.reshape([rows, d_in]), weight, None);
-        return kernels::bias(product, bias, then).reshape(shape);
+        let out = kernels::linear(x.reshape([rows, d_in]), weight, bias);
+        let out = if then == Then::Nothing { out } else { kernels::then(out, then) };
+        return out.reshape(shape);
     }
     let dtype = x.dtype();
     plain_then(module::linear(x, weight.cast(dtype), Some(bias.cast(dtype))), then)
@@ -124,6 +125,11 @@ pub fn linear_gelu<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
 /// Linear, then `SiLU`.
 pub fn linear_silu<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     linear(x, layer.weight.val(), layer.bias.val(), Then::Silu)
+}
+
+/// `SiLU` of `[rows, width]`.
+pub fn silu(x: Tensor<2>) -> Tensor<2> {
+    if kernels::take(&x) { kernels::then(x, Then::Silu) } else { activation::silu(x) }
 }
 
 /// `norm(x) * (1 + scale) + shift`, each `[rows, width]`.

@@ -237,6 +237,7 @@ pub fn train(
         Some(listener) => listener.local_addr().map_err(io)?.to_string(),
         None => meet.clone(),
     };
+    let share = Share { of: devices.len() };
     std::thread::scope(|scope| {
         let others: Vec<_> = devices[1..]
             .iter()
@@ -245,7 +246,7 @@ pub fn train(
                 let meet = &meet;
                 scope.spawn(move || {
                     let ranks = Ranks::join(first + i + 1, world, meet, run)?;
-                    train_one(plan, data, options, device, ranks, stop)
+                    share.among(|| train_one(plan, data, options, device, ranks, stop))
                 })
             })
             .collect();
@@ -253,8 +254,9 @@ pub fn train(
             Some(listener) => Ranks::listen(listener, world, run),
             None => Ranks::join(first, world, &meet, run),
         };
-        let mine =
-            ranks.map_err(TrainError::from).and_then(|ranks| train_one(plan, data, options, &devices[0], ranks, stop));
+        let mine = ranks
+            .map_err(TrainError::from)
+            .and_then(|ranks| share.among(|| train_one(plan, data, options, &devices[0], ranks, stop)));
         let mut all: Vec<_> = std::iter::once(mine)
             .chain(
                 others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
@@ -265,6 +267,28 @@ pub fn train(
         let at = all.iter().position(told).unwrap_or(0);
         all.swap_remove(at)
     })
+}
+
+/// The share of this machine's cores that one of `of` devices computes on: were each to use all of them, they would wait
+/// for each other's threads.
+#[derive(Clone, Copy)]
+struct Share {
+    of: usize,
+}
+
+impl Share {
+    /// Runs `work` on that many threads.
+    fn among<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
+        if self.of == 1 {
+            return work();
+        }
+        let threads = (rayon::current_num_threads() / self.of).max(1);
+        match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+            Ok(pool) => pool.install(work),
+            // Where no more threads can be had, those that there are serve everyone.
+            Err(_) => work(),
+        }
+    }
 }
 
 /// Trains on one device, beside the other ranks.

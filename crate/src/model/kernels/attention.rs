@@ -17,6 +17,8 @@ pub struct Attention {
 }
 
 impl Kernel<1> for Attention {
+    const HEAVY: bool = true;
+
     fn reads(&self) -> [bool; 1] {
         [true]
     }

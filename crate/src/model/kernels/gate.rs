@@ -14,6 +14,8 @@ use crate::fast::cpu::threads::each;
 pub struct Gate;
 
 impl Kernel<3> for Gate {
+    const HEAVY: bool = false;
+
     fn reads(&self) -> [bool; 3] {
         [false, true, true]
     }

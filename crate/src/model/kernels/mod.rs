@@ -6,14 +6,15 @@
 #![allow(clippy::inline_always)]
 
 mod attention;
-mod bias;
 mod gate;
+mod linear;
 mod norm;
 mod rows;
 #[cfg(feature = "train")]
 mod tape;
 #[cfg(all(test, feature = "train"))]
 mod tests;
+mod then;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
@@ -22,10 +23,13 @@ use burn::backend::{Autodiff, autodiff::checkpoint::strategy::CheckpointStrategy
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension};
 use burn::tensor::{DType, Tensor};
 
-pub use self::bias::Then;
+pub use self::then::Then;
 
 /// What a kernel computes of N tensors, and its gradient.
 trait Kernel<const N: usize>: Clone + std::fmt::Debug + Send + 'static {
+    /// Whether the output is kept even where activations are rather computed again.
+    const HEAVY: bool;
+
     /// Which inputs the gradient is computed from.
     fn reads(&self) -> [bool; N];
 
@@ -45,7 +49,9 @@ trait Kernel<const N: usize>: Clone + std::fmt::Debug + Send + 'static {
 /// The kernels as operations of a backend.
 #[backend_extension(Flex, Autodiff: cfg(feature = "train"))]
 trait Kernels: Backend {
-    fn kernel_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>, then: Then) -> FloatTensor<Self>;
+    fn kernel_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn kernel_then(x: FloatTensor<Self>, then: Then) -> FloatTensor<Self>;
 
     fn kernel_norm(x: FloatTensor<Self>, scale: FloatTensor<Self>, shift: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -65,8 +71,16 @@ trait Kernels: Backend {
 /// Implements [`Kernels`] by handing the tensors to a function with the kernel.
 macro_rules! kernels {
     () => {
-        fn kernel_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>, then: Then) -> FloatTensor<Self> {
-            Self::run(bias::Bias(then), [x, bias])
+        fn kernel_linear(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            bias: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
+            Self::run(linear::Linear, [x, weight, bias])
+        }
+
+        fn kernel_then(x: FloatTensor<Self>, then: Then) -> FloatTensor<Self> {
+            Self::run(then, [x])
         }
 
         fn kernel_norm(x: FloatTensor<Self>, scale: FloatTensor<Self>, shift: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -126,9 +140,14 @@ pub fn take<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// `then(x + bias)`, of `[rows, width]` and `[width]`.
-pub fn bias(x: Tensor<2>, bias: Tensor<1>, then: Then) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::kernel_bias(x.into_dispatch(), bias.into_dispatch(), then))
+/// `x W + b`, of `[rows, d_in]`, `[d_in, d_out]` and `[d_out]`.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::kernel_linear(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()))
+}
+
+/// `then(x)`.
+pub fn then<const D: usize>(x: Tensor<D>, then: Then) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::kernel_then(x.into_dispatch(), then))
 }
 
 /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` over the last dimension.

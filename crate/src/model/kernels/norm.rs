@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::Kernel;
-use super::rows::{contiguous, numbers, own, stretch, sum, tensor};
+use super::rows::{contiguous, map, numbers, own, stretch, sum, tensor};
 use crate::fast::cpu::math::{load, store};
 use crate::fast::cpu::threads::each;
 use crate::model::ops::NORM_EPSILON;
@@ -16,6 +16,8 @@ use crate::model::ops::NORM_EPSILON;
 pub struct Norm;
 
 impl Kernel<3> for Norm {
+    const HEAVY: bool = false;
+
     fn reads(&self) -> [bool; 3] {
         [true, true, false]
     }
@@ -53,6 +55,8 @@ impl Kernel<3> for Norm {
 }
 
 impl Kernel<5> for Norm {
+    const HEAVY: bool = false;
+
     fn reads(&self) -> [bool; 5] {
         [true, true, true, true, false]
     }
@@ -91,21 +95,14 @@ impl Kernel<5> for Norm {
 }
 
 fn forward(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, then: Option<[FlexTensor; 2]>) -> FlexTensor {
-    let mut x = own(x);
     let (scale, shift) = (contiguous(scale), contiguous(shift));
     let (scale, shift) = (numbers(&scale), numbers(&shift));
     let then = then.map(|then| then.map(contiguous));
-    let then = then.as_ref().map(|[scale, shift]| (numbers(scale), numbers(shift)));
-    let width = scale.len();
-    let all = x.storage_mut::<f32>();
-    let size = stretch(all.len() / width, width) * width;
-    let part = |(i, x)| {
-        let then = then.map(|(scale, shift)| [scale, shift].map(|all: &[f32]| all.chunks(size).nth(i).unwrap_or(&[])));
-        Forward { x, scale, shift, then }
-    };
-    let mut parts: Vec<_> = all.chunks_mut(size).enumerate().map(part).collect();
-    each(&mut parts, |part| Arch::new().dispatch(part));
-    x
+    let then = then.as_ref().map(|then| then.each_ref().map(numbers));
+    map(x, scale.len(), |first, x| {
+        let then = then.map(|then| then.map(|all| &all[first..]));
+        Arch::new().dispatch(Forward { x, scale, shift, then });
+    })
 }
 
 /// Mean, and 1 over the standard deviation, of a row.
@@ -147,7 +144,7 @@ struct Forward<'a> {
     then: Option<[&'a [f32]; 2]>,
 }
 
-impl WithSimd for &mut Forward<'_> {
+impl WithSimd for Forward<'_> {
     type Output = ();
 
     #[inline(always)]

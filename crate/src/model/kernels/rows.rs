@@ -4,10 +4,12 @@
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 
-use crate::fast::cpu::threads;
+use crate::fast::cpu::threads::{self, each};
 
 /// Numbers a core is not woken up for less than.
 const WORTHWHILE: usize = 1 << 15;
+/// Numbers of a block: half of a first-level cache.
+const BLOCK: usize = 1 << 12;
 
 /// `numbers` as a tensor.
 pub fn tensor(numbers: Vec<f32>, shape: Shape) -> FlexTensor {
@@ -24,15 +26,54 @@ pub fn numbers(x: &FlexTensor) -> &[f32] {
     x.as_slice().expect("a contiguous tensor in f32")
 }
 
-/// The same tensor with numbers of its own, from the first one on, for writing in place: a copy if anything else holds them.
-pub fn own(mut x: FlexTensor) -> FlexTensor {
+/// Whether nothing else holds the numbers of x, which stand one after another from the first one on.
+fn is_own(x: &mut FlexTensor) -> bool {
     let count = x.layout().num_elements();
     let whole = x.layout().contiguous_offsets() == Some((0, count));
-    if whole && x.try_storage_mut::<f32>().is_some_and(|all| all.len() == count) {
+    whole && x.try_storage_mut::<f32>().is_some_and(|all| all.len() == count)
+}
+
+/// The same tensor for writing in place: a copy if anything else holds its numbers.
+pub fn own(mut x: FlexTensor) -> FlexTensor {
+    if is_own(&mut x) {
         return x;
     }
     let x = contiguous(x);
     tensor(numbers(&x).to_vec(), x.layout().shape().clone())
+}
+
+/// What `work` makes of x where it stands, given some rows of `width` numbers and the first one's place among all numbers.
+pub fn map(mut x: FlexTensor, width: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> FlexTensor {
+    let shape = x.layout().shape().clone();
+    let size = stretch(shape.num_elements() / width, width) * width;
+    if is_own(&mut x) {
+        let mut parts: Vec<_> = x.storage_mut::<f32>().chunks_mut(size).enumerate().collect();
+        each(&mut parts, |(i, part)| work(*i * size, part));
+        return x;
+    }
+    let x = contiguous(x);
+    let from = numbers(&x);
+    // Copied in blocks that are still in the first-level cache when they are worked on.
+    let block = (BLOCK / width).max(1) * width;
+    let mut out;
+    if size >= from.len() {
+        out = Vec::with_capacity(from.len());
+        for from in from.chunks(block) {
+            let first = out.len();
+            out.extend_from_slice(from);
+            work(first, &mut out[first..]);
+        }
+    } else {
+        out = vec![0.0; from.len()];
+        let mut parts: Vec<_> = out.chunks_mut(size).zip(from.chunks(size)).enumerate().collect();
+        each(&mut parts, |(i, (to, from))| {
+            for (j, (to, from)) in to.chunks_mut(block).zip(from.chunks(block)).enumerate() {
+                to.copy_from_slice(from);
+                work(*i * size + j * block, to);
+            }
+        });
+    }
+    tensor(out, shape)
 }
 
 /// Rows of a stretch, `rows` of `width` being cut into one for each core that it is worth waking up.

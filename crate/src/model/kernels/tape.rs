@@ -23,10 +23,13 @@ where
     C: CheckpointStrategy,
     K: Kernel<N>,
 {
-    let again = Again { kernel: kernel.clone(), inputs: inputs.each_ref().map(Recorded::id) };
-    // Cheap to compute again where activations are not to be kept: kernels are bound by memory.
     let step = Back(kernel.clone()).prepare::<C>(inputs.each_ref().map(Recorded::node));
-    let step = step.memory_bound().retro_forward(again).parents(&inputs);
+    let step = if K::HEAVY {
+        step.compute_bound()
+    } else {
+        let again = Again { kernel: kernel.clone(), inputs: inputs.each_ref().map(Recorded::id) };
+        step.memory_bound().retro_forward(again).parents(&inputs)
+    };
     match step.stateful() {
         OpsKind::Tracked(mut step) => {
             let mut reads = kernel.reads().into_iter();

@@ -63,14 +63,39 @@ fn same(what: &str, shape: [usize; 2], found: &[Vec<f32>], expected: &[Vec<f32>]
 const SHAPES: [[usize; 2]; 8] = [[1, 1], [1, 3], [5, 1], [3, 17], [7, 16], [9, 40], [700, 131], [0, 8]];
 
 #[test]
-fn biases_and_functions_are_plain_burns() {
+fn functions_are_plain_burns() {
     for device in devices() {
         for shape in SHAPES {
-            for then in [Then::Nothing, Then::Gelu, Then::Silu] {
-                let kernel = found::<1, 1>(shape, &device, |[x], [b]| bias(x, b, then));
-                let plain = found::<1, 1>(shape, &device, |[x], [b]| plain_then(x + b.unsqueeze(), then));
-                same(&format!("{then:?}"), shape, &kernel, &plain);
+            for function in [Then::Nothing, Then::Gelu, Then::Silu] {
+                let kernel = found::<1, 0>(shape, &device, |[x], []| then(x, function));
+                let plain = found::<1, 0>(shape, &device, |[x], []| plain_then(x, function));
+                same(&format!("{function:?}"), shape, &kernel, &plain);
             }
+        }
+    }
+}
+
+#[test]
+fn linear_layers_are_plain_burns() {
+    for device in devices() {
+        // Wide and tall enough for several blocks, and not a multiple of one.
+        for [rows, width, out] in [[1, 1, 1], [2, 3, 17], [5, 16, 8], [1300, 9, 131], [700, 40, 5], [2100, 12, 128]] {
+            let weight = || random([width, out], 50, &device).require_grad();
+            let run = |f: &dyn Fn(Tensor<2>, Tensor<2>, Tensor<1>) -> Tensor<2>| {
+                let (weight, bias) = (weight(), random([out], 51, &device).require_grad());
+                let x = random([rows, width], 52, &device).require_grad();
+                let out = f(x.clone() * 0.5, weight.clone(), bias.clone());
+                let mut gradients = (out.clone() * random(out.dims(), 53, &device)).sum().backward();
+                vec![
+                    numbers_of(out),
+                    numbers_of(x.grad_remove(&mut gradients).unwrap()),
+                    numbers_of(weight.grad_remove(&mut gradients).unwrap()),
+                    numbers_of(bias.grad_remove(&mut gradients).unwrap()),
+                ]
+            };
+            let kernel = run(&linear);
+            let plain = run(&|x, weight, bias| x.matmul(weight) + bias.unsqueeze());
+            same("linear", [rows, width], &kernel, &plain);
         }
     }
 }
@@ -145,8 +170,10 @@ fn inputs_that_are_views_or_constants_are_taken_as_they_are() {
 fn inputs_are_left_as_they_were() {
     let device = Device::flex();
     let (x, by) = (random([4, 9], 1, &device), random([9], 2, &device));
+    let weight = random([9, 9], 3, &device);
     let before = numbers_of(x.clone());
-    let _ = bias(x.clone(), by.clone(), Then::Gelu);
+    let _ = linear(x.clone(), weight, by.clone());
+    let _ = then(x.clone(), Then::Gelu);
     let _ = norm(x.clone(), by.clone(), by);
     let _ = gate(x.clone(), x.clone(), x.clone());
     assert_eq!(numbers_of(x), before);
