@@ -58,7 +58,7 @@ fn twice_tail<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// The derivative of [`gelu`], `Phi(x) + x phi(x)`.
 #[inline(always)]
-#[cfg_attr(not(feature = "burn"), allow(dead_code))] // only training goes back
+#[cfg_attr(not(feature = "train"), allow(dead_code))] // only training goes back
 pub fn gelu_slope<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     /// 1 over the square root of 2 pi.
     const PEAK: f32 = 0.398_942_3;
@@ -82,7 +82,7 @@ pub fn silu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// The derivative of [`silu`].
 #[inline(always)]
-#[cfg_attr(not(feature = "burn"), allow(dead_code))] // only training goes back
+#[cfg_attr(not(feature = "train"), allow(dead_code))] // only training goes back
 pub fn silu_slope<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Beyond, the slope is 0 or 1, and a product of a huge number and the smallest there is would not be.
     let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-87.0)), simd.splat_f32s(87.0));

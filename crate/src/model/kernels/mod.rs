@@ -4,6 +4,8 @@
 // Kernels are generic over the vectors a machine has, and become its instructions only where they are inlined into the
 // function that is compiled for it (`Arch::dispatch`).
 #![allow(clippy::inline_always)]
+// Only training goes back.
+#![cfg_attr(not(feature = "train"), allow(dead_code))]
 
 mod attention;
 mod gate;
