@@ -72,7 +72,7 @@ export function offline(hashes: Readonly<Record<string, string>>): Plugin {
           sourcemap: false,
           mode: 'production',
           runtimeCaching: [
-            // Large, and of use only where there is a graphics adapter: kept once it has been used.
+            // Of use only where there is a graphics adapter: kept once it has been used.
             {
               urlPattern: /\/assets\/gpu-[^/]*\.wasm$/,
               handler: 'CacheFirst',

@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -30,6 +30,9 @@ pub struct Args {
     /// In the browser, use the machine's GPU and not the software one.
     #[arg(long)]
     native_adapter: bool,
+    /// Folder of Fashion-MNIST's idx files, to train on.
+    #[arg(long, required_if_eq("only", "train"))]
+    data: Option<PathBuf>,
     /// Besides, `PyTorch` alone at mar-base's size, with random weights.
     #[arg(long)]
     mar_base: bool,
@@ -44,6 +47,8 @@ enum Part {
     Native,
     /// How time grows with tokens, width, steps and images.
     Sweep,
+    /// A step of training against `PyTorch`; needs `--data`.
+    Train,
 }
 
 /// Measures what is asked for; the raw times and the table land in `target/bench`.
@@ -54,13 +59,14 @@ pub fn run(args: &Args) -> Result<()> {
     let wants = |part| args.only.contains(&part);
     let folder = root().join("target/bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let python = Python::ready(&folder, wants(Part::Native))?;
+    let python = Python::ready(&folder, wants(Part::Native) || wants(Part::Train))?;
     let mut raw = Vec::new();
     if wants(Part::Browser) || wants(Part::Sweep) {
         prepare_browser()?;
     }
-    if wants(Part::Native) || wants(Part::Sweep) {
-        run_command(cargo().args(["build", "--release", "-p", "marscope"]))?;
+    if wants(Part::Native) || wants(Part::Sweep) || wants(Part::Train) {
+        let features: &[&str] = if wants(Part::Train) { &["--features", "train"] } else { &[] };
+        run_command(cargo().args(["build", "--release", "-p", "marscope"]).args(features))?;
     }
     if wants(Part::Browser) {
         run_command(
@@ -99,6 +105,16 @@ pub fn run(args: &Args) -> Result<()> {
                 raw.push(out);
             }
         }
+    }
+    if let (true, Some(data)) = (wants(Part::Train), &args.data) {
+        let out = folder.join("train.json");
+        let mut command = python.script("train.py");
+        command.arg("--data").arg(absolute(data).context("where is the data?")?).arg("--out").arg(&out);
+        if let Some(rounds) = args.rounds {
+            command.args(["--rounds", &rounds.to_string()]);
+        }
+        run_command(&mut command)?;
+        raw.push(out);
     }
     if !raw.is_empty() {
         run_command(
