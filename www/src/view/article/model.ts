@@ -6,12 +6,12 @@ export const MODEL = {
   width: 128,
   headBlocks: 3,
   headWidth: 192,
-  trainingSteps: 4_200,
+  trainingSteps: 8_200,
   batch: 64,
   /** Shares of generated and of real images that a classifier calls by their class, in percent. */
-  recognised: 87.3,
+  recognised: 91.7,
   real: 91.5,
   judged: 1_000,
   /** The class that does worst. */
-  worst: { name: 'Pullover', recognised: 54 },
+  worst: { name: 'Pullover', recognised: 74 },
 } as const;
