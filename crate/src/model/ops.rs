@@ -39,7 +39,7 @@ impl Linear {
 
     /// `[.., d_in]` to `[.., d_out]`, computed in the precision of `x`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        linear(x, self.weight.val(), self.bias.val(), Then::Nothing)
+        linear(x, self.weight.val(), self.bias.val())
     }
 
     /// As [`Self::forward`], cut into N parts of one width: `[rows, d_in]` to N times `[rows, d_out / N]`.
@@ -51,10 +51,10 @@ impl Linear {
             return std::array::from_fn(|i| {
                 let (weight, bias) = (&weight, &bias);
                 let part = (weight.clone().narrow(1, i * width, width), bias.clone().narrow(0, i * width, width));
-                linear(x.clone(), part.0, part.1, Then::Nothing)
+                linear(x.clone(), part.0, part.1)
             });
         }
-        let all = linear(x, weight, bias, Then::Nothing);
+        let all = linear(x, weight, bias);
         std::array::from_fn(|i| all.clone().narrow(1, i * width, width))
     }
 
@@ -90,24 +90,25 @@ impl LayerNorm {
     }
 }
 
-/// `then(x W + b)`, computed in the precision of `x`.
-fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>, then: Then) -> Tensor<D> {
+/// `x W + b`, computed in the precision of `x`.
+fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
     if kernels::take(&x) {
         let mut shape = x.dims();
         let d_in = shape[D - 1];
         let rows = x.shape().num_elements() / d_in;
         shape[D - 1] = bias.dims()[0];
-        let out = kernels::linear(x.reshape([rows, d_in]), weight, bias);
-        let out = if then == Then::Nothing { out } else { kernels::then(out, then) };
-        return out.reshape(shape);
+        return kernels::linear(x.reshape([rows, d_in]), weight, bias).reshape(shape);
     }
     let dtype = x.dtype();
-    plain_then(module::linear(x, weight.cast(dtype), Some(bias.cast(dtype))), then)
+    module::linear(x, weight.cast(dtype), Some(bias.cast(dtype)))
+}
+
+fn then<const D: usize>(x: Tensor<D>, then: Then) -> Tensor<D> {
+    if kernels::take(&x) { kernels::then(x, then) } else { plain_then(x, then) }
 }
 
 pub(super) fn plain_then<const D: usize>(x: Tensor<D>, then: Then) -> Tensor<D> {
     match then {
-        Then::Nothing => x,
         Then::Gelu => activation::gelu(x),
         Then::Silu => activation::silu(x),
     }
@@ -119,17 +120,17 @@ pub(super) fn plain_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: 
 
 /// Linear, then exact (erf) GELU.
 pub fn linear_gelu<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
-    linear(x, layer.weight.val(), layer.bias.val(), Then::Gelu)
+    then(layer.forward(x), Then::Gelu)
 }
 
 /// Linear, then `SiLU`.
 pub fn linear_silu<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
-    linear(x, layer.weight.val(), layer.bias.val(), Then::Silu)
+    then(layer.forward(x), Then::Silu)
 }
 
 /// `SiLU` of `[rows, width]`.
 pub fn silu(x: Tensor<2>) -> Tensor<2> {
-    if kernels::take(&x) { kernels::then(x, Then::Silu) } else { activation::silu(x) }
+    then(x, Then::Silu)
 }
 
 /// `norm(x) * (1 + scale) + shift`, each `[rows, width]`.

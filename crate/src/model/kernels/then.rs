@@ -10,10 +10,8 @@ use crate::fast::cpu::math::{gelu, gelu_slope, load, silu, silu_slope, store};
 use crate::fast::cpu::threads::each;
 
 /// What follows a linear layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Then {
-    /// Nothing.
-    Nothing,
     /// The exact (erf) `GELU`.
     Gelu,
     /// `SiLU`.
@@ -54,7 +52,6 @@ impl WithSimd for Forward<'_> {
         for part in self.x.chunks_mut(S::F32_LANES) {
             let x = load(simd, part);
             let y = match self.then {
-                Then::Nothing => x,
                 Then::Gelu => gelu(simd, x),
                 Then::Silu => silu(simd, x),
             };
@@ -78,7 +75,6 @@ impl WithSimd for Backward<'_> {
         for (gradient, x) in self.gradient.chunks_mut(S::F32_LANES).zip(self.x.chunks(S::F32_LANES)) {
             let x = load(simd, x);
             let slope = match self.then {
-                Then::Nothing => simd.splat_f32s(1.0),
                 Then::Gelu => gelu_slope(simd, x),
                 Then::Silu => silu_slope(simd, x),
             };
