@@ -5,6 +5,8 @@
 mod common;
 mod naive;
 
+use std::sync::OnceLock;
+
 use common::{Expected, parity_dirs, read, relative_error};
 use marscope::checkpoint::{Checkpoint, CheckpointError, read_safetensors};
 use marscope::config::{Label, MarConfig};
@@ -53,8 +55,14 @@ fn tunings() -> Vec<(&'static str, Tuning)> {
     ]
 }
 
+/// The GPU, opened once: most of what the tests take is the driver's compiling of kernels, which many of them share.
+fn gpu() -> Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| block_on(Gpu::open(&small())).unwrap()).clone()
+}
+
 fn load(config: &MarConfig, checkpoint: &Checkpoint, tuning: Option<Tuning>) -> Model {
-    let gpu = block_on(Gpu::open_tuned(config, tuning)).unwrap();
+    let gpu = tuning.map_or_else(gpu, |tuning| gpu().tuned(tuning));
     block_on(gpu.load(config, checkpoint)).unwrap()
 }
 
@@ -313,12 +321,21 @@ fn workspaces_grow_and_serve_less_again() {
     iterate(1, 1, "4");
     assert_eq!(model.cost().grown, grown);
     assert_eq!(model.cost().submissions, before.submissions + 1, "an iteration is one submission");
+    let one = model.cost();
+    iterate(1, 2, "4");
+    let two = model.cost();
+    assert_eq!(two.dispatches - one.dispatches, one.dispatches - before.dispatches, "as many for more tokens");
+    let (moved_for_one, moved_for_two) = (one.moved - before.moved, two.moved - one.moved);
+    assert!(moved_for_one > model.weight_bytes() * 9 / 10, "all weights but a few rows of tables, and activations");
+    // 4 steps of one token more: at the least its modulations, written and read, the noise and the frames.
+    let (modulations, dim) = ((3 * config.diffloss_d + 2) * config.diffloss_w, config.token_dim());
+    assert!(moved_for_two - moved_for_one >= 4 * 4 * (2 * modulations + 2 * dim) as u64);
 }
 
 #[test]
 fn what_does_not_fit_is_said() {
     let config = small();
-    let gpu = block_on(Gpu::open(&config)).unwrap();
+    let gpu = gpu();
     println!("{:?}, {:?}", gpu.adapter(), gpu.tuning());
     let mut checkpoint = random(&config, 7, true);
     checkpoint.tensors.remove("encoder_blocks.0.attn.qkv.bias");

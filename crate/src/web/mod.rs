@@ -48,6 +48,26 @@ struct ModelInfo<'a> {
     defaults: Defaults,
 }
 
+/// What a GPU did: counts, and bytes.
+#[cfg(feature = "webgpu")]
+#[derive(Serialize)]
+struct GpuCost {
+    dispatches: u64,
+    submissions: u64,
+    moved: u64,
+    written: u64,
+    read: u64,
+    weights: u64,
+}
+
+#[cfg(feature = "webgpu")]
+impl GpuCost {
+    fn of(model: &crate::fast::gpu::Model) -> Self {
+        let crate::fast::gpu::Cost { dispatches, submissions, moved, written, read, grown: _ } = model.cost();
+        Self { dispatches, submissions, moved, written, read, weights: model.weight_bytes() }
+    }
+}
+
 #[wasm_bindgen]
 impl Engine {
     /// Reads and checks a weights folder's two files and puts the network on `cpu` or `webgpu`.
@@ -81,6 +101,18 @@ impl Engine {
             defaults: config.defaults,
         };
         Ok(serde_wasm_bindgen::to_value(&info)?)
+    }
+
+    /// What the GPU was asked to do since the weights were loaded; `null` where there is none.
+    ///
+    /// # Errors
+    /// Never in practice: plain data always converts.
+    pub fn cost(&self) -> Result<JsValue, JsError> {
+        match &self.engine.network {
+            #[cfg(feature = "webgpu")]
+            crate::network::Network::Gpu(model) => Ok(serde_wasm_bindgen::to_value(&GpuCost::of(model))?),
+            _ => Ok(JsValue::NULL),
+        }
     }
 
     /// Diffusion steps of each iteration that a decoding under `settings` would take.

@@ -7,7 +7,7 @@ use super::error::GpuError;
 use super::kernel::{Kernel, Op};
 use super::linear::linear;
 use super::load::{Linear, Loader, Norm, Table, padded};
-use super::pass::{Count, Pass, grid};
+use super::pass::{Count, Dispatch, Pass, grid};
 use super::workspace::{Inputs, Room};
 use crate::config::MarConfig;
 use crate::fast::{Kernels, List, Network, Rows, Slot, Then, Transformer, backbone};
@@ -118,11 +118,11 @@ impl Recorder<'_> {
         kernel: &Kernel,
         constants: &[(&'static str, f64)],
         views: &[&View],
-        grid: impl Fn(&Pass) -> [u32; 3] + Send + Sync + 'static,
+        does: impl Fn(&Pass) -> Dispatch + Send + Sync + 'static,
     ) {
         let lanes = ("LANES", f64::from(self.gpu.tuning().row_lanes));
         let compiled = self.gpu.compile(kernel, &[constants, &[lanes]].concat());
-        self.ops.push(Op::new(self.gpu, &compiled, &self.inputs.passes, views, grid));
+        self.ops.push(Op::new(self.gpu, &compiled, &self.inputs.passes, views, does));
     }
 
     fn shape(&self, numbers: &[usize]) -> View {
@@ -145,7 +145,10 @@ impl Kernels for Recorder<'_> {
         let to = self.slots.out(x, out);
         let rows = Count::Backbone(rows);
         let shape = self.shape(&[rows.index() as usize, norm.width, padded(norm.width)]);
-        self.push(&NORM, &[], &[&shape, &from, &norm.parameter, &to], move |pass| grid(rows.of(pass), 1));
+        let width = norm.width;
+        self.push(&NORM, &[], &[&shape, &from, &norm.parameter, &to], move |pass| {
+            Dispatch::new(grid(rows.of(pass), 1), 2 * width * (rows.of(pass) as usize + 1))
+        });
     }
 
     fn place(&mut self, list: List, x: Slot, fixed: &Table, positions: &Table, out: Slot) {
@@ -158,7 +161,11 @@ impl Kernels for Recorder<'_> {
         let shape = self.shape(&[rows.index() as usize, fixed.width, padded(fixed.width)]);
         let places = self.inputs.places[which].clone();
         let views = [&shape, &from, &places, &fixed.rows, &positions.rows, &to];
-        self.push(&PLACE, &[], &views, move |pass| grid(rows.of(pass), 1));
+        // A row, its position and what becomes of them, and where both are.
+        let each = 3 * fixed.width + 2;
+        self.push(&PLACE, &[], &views, move |pass| {
+            Dispatch::new(grid(rows.of(pass), 1), each * rows.of(pass) as usize)
+        });
     }
 
     fn attention(&mut self, (transformer, _): (Transformer, usize), queries: Rows, heads: usize) {
@@ -173,19 +180,25 @@ impl Kernels for Recorder<'_> {
         let picks = self.inputs.picks.clone();
         let constants = [dim, ("PICKED", f64::from(u8::from(picked)))];
         self.push(&ATTEND, &constants, &[&shape, &qkv, &picks, &out], move |pass| {
+            let (all, picks) = (rows.of(pass), Count::Backbone(Rows::Picked).of(pass));
             let tiles = match pass.images {
-                _ if picked => Count::Backbone(Rows::Picked).of(pass),
+                _ if picked => picks,
                 0 => 0,
-                images => images * (rows.of(pass) / images).div_ceil(QUERIES),
+                images => images * (all / images).div_ceil(QUERIES),
             };
-            grid(tiles, heads as u32)
+            let queries = if picked { picks } else { all };
+            Dispatch::new(grid(tiles, heads as u32), 2 * width * (all + queries) as usize)
         });
         if let Some(watched) = self.watched {
             let bytes = block_bytes(self.config, self.room.images, heads);
             let weights = watched.part(self.watched_to, bytes);
             self.watched_to += bytes;
             let shape = self.shape(&[rows.index() as usize, heads, width, padded(3 * width)]);
-            self.push(&WATCH, &[dim], &[&shape, &qkv, &weights], move |pass| grid(rows.of(pass), heads as u32));
+            self.push(&WATCH, &[dim], &[&shape, &qkv, &weights], move |pass| {
+                let all = rows.of(pass) as usize;
+                let written = heads * all * all / (pass.images as usize).max(1);
+                Dispatch::new(grid(rows.of(pass), heads as u32), 2 * width * all + written)
+            });
             self.ops.last_mut().expect("it was just pushed").watch = true;
         }
     }
@@ -196,6 +209,8 @@ impl Kernels for Recorder<'_> {
         let shape = self.shape(&[width, padded(width)]);
         let picks = self.inputs.picks.clone();
         let rows = Count::Backbone(Rows::Picked);
-        self.push(&PICK, &[], &[&shape, &from, &picks, &to], move |pass| grid(rows.of(pass), 1));
+        self.push(&PICK, &[], &[&shape, &from, &picks, &to], move |pass| {
+            Dispatch::new(grid(rows.of(pass), 1), (2 * width + 1) * rows.of(pass) as usize)
+        });
     }
 }

@@ -22,13 +22,15 @@ pub struct Adapter {
 
 /// An open GPU; a handle, cheap to clone.
 #[derive(Clone)]
-pub struct Gpu(Arc<Open>);
+pub struct Gpu {
+    open: Arc<Open>,
+    tuning: Tuning,
+}
 
 struct Open {
     device: wgpu::Device,
     queue: wgpu::Queue,
     adapter: Adapter,
-    tuning: Tuning,
     compiled: Mutex<HashMap<Key, Compiled>>,
     lost: Arc<Mutex<Option<String>>>,
 }
@@ -39,14 +41,6 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::NoAdapter`] and [`GpuError::NoDevice`].
     pub async fn open(config: &MarConfig) -> Result<Self, GpuError> {
-        Self::open_tuned(config, None).await
-    }
-
-    /// As [`Self::open`], with another tuning than the adapter's kind asks for: how the tests reach every kernel.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub async fn open_tuned(config: &MarConfig, tuning: Option<Tuning>) -> Result<Self, GpuError> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -78,40 +72,47 @@ impl Gpu {
         let told = lost.clone();
         // Errors are caught in scopes; one that is not would otherwise panic.
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| tell(&told, error.to_string())));
-        let tuning = tuning.unwrap_or(if adapter.software { Tuning::SOFTWARE } else { Tuning::HARDWARE });
-        let open = Open { device, queue, adapter, tuning, compiled: Mutex::default(), lost };
+        let tuning = if adapter.software { Tuning::SOFTWARE } else { Tuning::HARDWARE };
+        let open = Open { device, queue, adapter, compiled: Mutex::default(), lost };
         #[cfg_attr(
             target_family = "wasm",
             expect(clippy::arc_with_non_send_sync, reason = "one thread there, many here")
         )]
-        Ok(Self(Arc::new(open)))
+        Ok(Self { open: Arc::new(open), tuning })
+    }
+
+    /// The same GPU, and the kernels compiled for it, with another tuning than its kind asks for: how the tests reach every
+    /// kernel.
+    #[must_use]
+    pub fn tuned(&self, tuning: Tuning) -> Self {
+        Self { open: self.open.clone(), tuning }
     }
 
     /// What the GPU says of itself.
     pub fn adapter(&self) -> &Adapter {
-        &self.0.adapter
+        &self.open.adapter
     }
 
     /// What the kernels are built with.
     pub fn tuning(&self) -> &Tuning {
-        &self.0.tuning
+        &self.tuning
     }
 
     pub(super) fn device(&self) -> &wgpu::Device {
-        &self.0.device
+        &self.open.device
     }
 
     pub(super) fn queue(&self) -> &wgpu::Queue {
-        &self.0.queue
+        &self.open.queue
     }
 
     pub(super) fn compiled(&self) -> &Mutex<HashMap<Key, Compiled>> {
-        &self.0.compiled
+        &self.open.compiled
     }
 
     /// That the device is lost, if it is.
     pub(super) fn check(&self) -> Result<(), GpuError> {
-        match self.0.lost.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        match self.open.lost.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             None => Ok(()),
             Some(why) => Err(GpuError::Lost(why.clone())),
         }

@@ -8,7 +8,8 @@ use super::head_fused::Fused;
 use super::kernel::{Kernel, Op};
 use super::linear::linear;
 use super::load::{Loader, padded};
-use super::pass::{Count, Pass, grid};
+use super::model::Cost;
+use super::pass::{Count, Dispatch, Pass, grid};
 use super::workspace::{Inputs, Results, Room};
 use crate::config::MarConfig;
 use crate::fast::{Network, Then};
@@ -126,8 +127,11 @@ pub fn record(
     let shape = gpu.constant(&[config.diffloss_w as u32, width as u32]);
     let lanes = ("LANES", f64::from(gpu.tuning().row_lanes));
     let views = [&shape, time, &embedded, &given];
-    let tell =
-        Op::new(gpu, &gpu.compile(&GIVEN, &[lanes]), passes, &views, |pass| grid(Count::Modulations.of(pass), 1));
+    let each = config.diffloss_w;
+    let tell = Op::new(gpu, &gpu.compile(&GIVEN, &[lanes]), passes, &views, move |pass| {
+        let (rows, conditions) = (Count::Modulations.of(pass), Count::Conditions.of(pass));
+        Dispatch::new(grid(rows, 1), each * (pass.steps + conditions + rows) as usize)
+    });
     let mut modulation = vec![tell];
     let layer = &head.modulation;
     modulation.extend(linear(gpu, halves, passes, Count::Modulations, &given, layer, &modulated, Then::Write));
@@ -151,11 +155,17 @@ impl HeadOps {
         }
     }
 
-    /// The dispatches under `passes`, the first of which is at `slot`; returns how many they were.
-    pub fn encode(&self, encoder: &mut wgpu::ComputePass<'_>, passes: &[Pass], chunks: Chunks, slot: usize) -> u64 {
-        let mut dispatches = 0;
+    /// The dispatches under `passes`, the first of which is at `slot`, added to `cost`.
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::ComputePass<'_>,
+        passes: &[Pass],
+        chunks: Chunks,
+        slot: usize,
+        cost: &mut Cost,
+    ) {
         let mut run = |ops: &[Op], at: usize| {
-            dispatches += ops.iter().map(|op| op.encode(encoder, &passes[at], slot + at)).sum::<u64>();
+            ops.iter().for_each(|op| op.encode(encoder, &passes[at], slot + at, cost));
         };
         run(&self.condition, 0);
         let mut at = 0;
@@ -167,6 +177,5 @@ impl HeadOps {
             }
             at += if chunks.wide { 1 + passes[at].steps as usize } else { 1 };
         }
-        dispatches
     }
 }

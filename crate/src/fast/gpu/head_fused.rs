@@ -3,10 +3,10 @@
 
 use super::buffers::View;
 use super::device::Gpu;
-use super::head::Wiring;
+use super::head::{Wiring, modulations};
 use super::kernel::{Kernel, Op};
 use super::load::{Linear, Loader, Norm, padded};
-use super::pass::grid;
+use super::pass::{Count, Dispatch, grid};
 use crate::config::MarConfig;
 use crate::fast::Head;
 
@@ -37,7 +37,7 @@ impl Fused {
         let lanes = (widest as u32).div_ceil(FOUR);
         // Bytes of workgroup memory: a layer's inputs, two sums a lane, x and the last clean token; and, where lanes share
         // columns, the partial sums of each part.
-        let base = 16 * (widest + 2 * lanes as usize + 2 * dim + 1);
+        let base = 16 * (widest + 2 * lanes as usize + 2 * dim + FOUR as usize);
         let part = 16 * FOUR as usize * lanes as usize;
         let memory = limits.max_compute_workgroup_storage_size as usize;
         if width > gpu.tuning().fused_width || base > memory || lanes > limits.max_compute_invocations_per_workgroup {
@@ -49,7 +49,7 @@ impl Fused {
 
     /// The dispatch.
     pub fn record(self, gpu: &Gpu, config: &MarConfig, head: &Head<Loader>, halves: bool, wiring: &Wiring<'_>) -> Op {
-        let partials = if self.parts > 1 { FOUR * self.lanes * self.parts } else { 1 };
+        let partials = if self.parts > 1 { self.lanes * self.parts } else { 1 };
         let constants = [
             ("HALF", f64::from(u8::from(halves))),
             ("WIDTH", config.diffloss_w as f64),
@@ -82,9 +82,16 @@ impl Fused {
             &results.frames,
             &results.explained,
         ];
-        Op::new(gpu, &gpu.compile(&REVERSE, &constants), &inputs.passes, &views, |pass| {
+        let (dim, modulated, bytes) = (config.token_dim(), modulations(config), weights.size + parameters.size);
+        Op::new(gpu, &gpu.compile(&REVERSE, &constants), &inputs.passes, &views, move |pass| {
             let tokens = if pass.guided == 0 { FOUR } else { FOUR / 2 };
-            grid(pass.tokens.div_ceil(tokens), 1)
+            let groups = grid(pass.tokens.div_ceil(tokens), 1);
+            // Noise in, frames out, and for those who ask what the head says.
+            let [steps, drawn] = [pass.steps, pass.tokens].map(|count| count as usize);
+            let frames = pass.frames as usize * steps / pass.total as usize;
+            let said = if pass.explain == 0 { 0 } else { 2 * steps };
+            let numbers = drawn * dim * (steps + frames + said);
+            Dispatch::new(groups, numbers + steps * Count::Conditions.of(pass) as usize * modulated).with(bytes)
         })
     }
 }

@@ -10,7 +10,7 @@ override DIM: u32 = 16u;
 override DEPTH: u32 = 3u;
 override LANES: u32 = 48u;
 override PARTS: u32 = 1u;
-// Most inputs of a layer, and lanes times parts times four where there are parts, else 1.
+// Most inputs of a layer, and lanes times parts where there are parts, else 1.
 override WIDEST: u32 = 192u;
 override PARTIALS: u32 = 1u;
 
@@ -31,19 +31,11 @@ override PARTIALS: u32 = 1u;
 
 // What the next layer reads.
 var<workgroup> a: array<vec4<f32>, WIDEST>;
-var<workgroup> partial: array<vec4<f32>, PARTIALS>;
+var<workgroup> partial: array<mat4x4<f32>, PARTIALS>;
 var<workgroup> sums: array<vec4<f32>, LANES>;
 var<workgroup> squares: array<vec4<f32>, LANES>;
 var<workgroup> x: array<vec4<f32>, DIM>;
 var<workgroup> previous: array<vec4<f32>, DIM>;
-
-// A lane's four columns.
-struct Columns {
-    c0: vec4<f32>,
-    c1: vec4<f32>,
-    c2: vec4<f32>,
-    c3: vec4<f32>,
-}
 
 fn padded(n: u32) -> u32 {
     return (n + 3u) / 4u * 4u;
@@ -54,48 +46,39 @@ fn words(inputs: u32, n: u32) -> u32 {
     return padded(inputs) * n / select(1u, 2u, HALF);
 }
 
-// The lane's columns of `a W`, W of `inputs` by `n` from word `at` on. All lanes must come here; the result is whole in the
-// lanes of part 0, and all reading of `a` is over.
-fn layer(at: u32, inputs: u32, n: u32, lane: u32, part: u32) -> Columns {
-    let pairs = padded(inputs) / 2u;
-    let each = (pairs + PARTS - 1u) / PARTS;
-    let from_pair = min(part * each, pairs);
-    let to_pair = min(from_pair + each, pairs);
-    let i0 = min(lane, n - 1u);
-    let i1 = min(lane + LANES, n - 1u);
-    let i2 = min(lane + 2u * LANES, n - 1u);
-    let i3 = min(lane + 3u * LANES, n - 1u);
-    var s = Columns();
-    for (var pair = from_pair; pair < to_pair; pair++) {
-        let even = a[2u * pair];
-        let odd = a[2u * pair + 1u];
-        let w0 = weight_pair(at, n, pair, i0);
-        let w1 = weight_pair(at, n, pair, i1);
-        let w2 = weight_pair(at, n, pair, i2);
-        let w3 = weight_pair(at, n, pair, i3);
-        s.c0 += w0.x * even + w0.y * odd;
-        s.c1 += w1.x * even + w1.y * odd;
-        s.c2 += w2.x * even + w2.y * odd;
-        s.c3 += w3.x * even + w3.y * odd;
+// The lane's columns of `a W`, W of `inputs` by `n` from word `at` on: a column of the matrix each. All lanes must come here;
+// the result is whole in the lanes of part 0, and all reading of `a` is over.
+fn layer(at: u32, inputs: u32, n: u32, lane: u32, part: u32) -> mat4x4<f32> {
+    let fours = padded(inputs) / 4u;
+    let each = (fours + PARTS - 1u) / PARTS;
+    let from_four = min(part * each, fours);
+    let to_four = min(from_four + each, fours);
+    let columns = min(lane + LANES * vec4(0u, 1u, 2u, 3u), vec4(n - 1u));
+    var sums = mat4x4<f32>();
+    for (var four = from_four; four < to_four; four++) {
+        let inputs_here = mat4x4(a[4u * four], a[4u * four + 1u], a[4u * four + 2u], a[4u * four + 3u]);
+        sums += inputs_here * mat4x4(
+            weights_at(at, n, four, columns.x),
+            weights_at(at, n, four, columns.y),
+            weights_at(at, n, four, columns.z),
+            weights_at(at, n, four, columns.w),
+        );
     }
     if (PARTS > 1u) {
-        let to = 4u * (part * LANES + lane);
-        partial[to] = s.c0;
-        partial[to + 1u] = s.c1;
-        partial[to + 2u] = s.c2;
-        partial[to + 3u] = s.c3;
+        partial[part * LANES + lane] = sums;
     }
     workgroupBarrier();
     if (PARTS > 1u && part == 0u) {
         for (var other = 1u; other < PARTS; other++) {
-            let there = 4u * (other * LANES + lane);
-            s.c0 += partial[there];
-            s.c1 += partial[there + 1u];
-            s.c2 += partial[there + 2u];
-            s.c3 += partial[there + 3u];
+            sums += partial[other * LANES + lane];
         }
     }
-    return s;
+    return sums;
+}
+
+// Weights of inputs 4 four to 4 four + 3 to one column.
+fn weights_at(at: u32, n: u32, four: u32, column: u32) -> vec4<f32> {
+    return vec4(weight_pair(at, n, 2u * four, column), weight_pair(at, n, 2u * four + 1u, column));
 }
 
 // Four rows of the modulations at `column`.
@@ -113,15 +96,15 @@ fn parameter_or(at: u32, i: u32, bare: bool, otherwise: f32) -> f32 {
 
 // `a = (LN(h) * scale + shift) * (1 + scale') + shift'`, the norm's own from `at` on unless it is bare, the modulation's
 // from column `by` on. All lanes must come here, and find `a` written.
-fn norm_modulate(h: Columns, at: u32, bare: bool, rows: vec4<u32>, by: u32, lane: u32, part: u32) {
+fn norm_modulate(h: mat4x4<f32>, at: u32, bare: bool, rows: vec4<u32>, by: u32, lane: u32, part: u32) {
     let has = vec4(lane < WIDTH, lane + LANES < WIDTH, lane + 2u * LANES < WIDTH, lane + 3u * LANES < WIDTH);
     let count = f32(WIDTH);
     if (part == 0u) {
         var sum = vec4<f32>();
-        sum += select(vec4<f32>(), h.c0, has.x);
-        sum += select(vec4<f32>(), h.c1, has.y);
-        sum += select(vec4<f32>(), h.c2, has.z);
-        sum += select(vec4<f32>(), h.c3, has.w);
+        sum += select(vec4<f32>(), h[0], has.x);
+        sum += select(vec4<f32>(), h[1], has.y);
+        sum += select(vec4<f32>(), h[2], has.z);
+        sum += select(vec4<f32>(), h[3], has.w);
         sums[lane] = sum;
     }
     workgroupBarrier();
@@ -132,10 +115,10 @@ fn norm_modulate(h: Columns, at: u32, bare: bool, rows: vec4<u32>, by: u32, lane
         }
         mean /= count;
         var square = vec4<f32>();
-        square += select(vec4<f32>(), (h.c0 - mean) * (h.c0 - mean), has.x);
-        square += select(vec4<f32>(), (h.c1 - mean) * (h.c1 - mean), has.y);
-        square += select(vec4<f32>(), (h.c2 - mean) * (h.c2 - mean), has.z);
-        square += select(vec4<f32>(), (h.c3 - mean) * (h.c3 - mean), has.w);
+        square += select(vec4<f32>(), (h[0] - mean) * (h[0] - mean), has.x);
+        square += select(vec4<f32>(), (h[1] - mean) * (h[1] - mean), has.y);
+        square += select(vec4<f32>(), (h[2] - mean) * (h[2] - mean), has.z);
+        square += select(vec4<f32>(), (h[3] - mean) * (h[3] - mean), has.w);
         squares[lane] = square;
     }
     workgroupBarrier();
@@ -146,16 +129,16 @@ fn norm_modulate(h: Columns, at: u32, bare: bool, rows: vec4<u32>, by: u32, lane
         }
         let scale = inverseSqrt(square / count + 1e-6);
         if (has.x) {
-            put(h.c0, mean, scale, at, bare, rows, by, lane);
+            put(h[0], mean, scale, at, bare, rows, by, lane);
         }
         if (has.y) {
-            put(h.c1, mean, scale, at, bare, rows, by, lane + LANES);
+            put(h[1], mean, scale, at, bare, rows, by, lane + LANES);
         }
         if (has.z) {
-            put(h.c2, mean, scale, at, bare, rows, by, lane + 2u * LANES);
+            put(h[2], mean, scale, at, bare, rows, by, lane + 2u * LANES);
         }
         if (has.w) {
-            put(h.c3, mean, scale, at, bare, rows, by, lane + 3u * LANES);
+            put(h[3], mean, scale, at, bare, rows, by, lane + 3u * LANES);
         }
     }
     workgroupBarrier();
@@ -227,10 +210,10 @@ fn reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
         }
         workgroupBarrier();
         var h = layer(0u, DIM, WIDTH, lane, part);
-        h.c0 += bias(0u, lane, WIDTH);
-        h.c1 += bias(0u, lane + LANES, WIDTH);
-        h.c2 += bias(0u, lane + 2u * LANES, WIDTH);
-        h.c3 += bias(0u, lane + 3u * LANES, WIDTH);
+        h[0] += bias(0u, lane, WIDTH);
+        h[1] += bias(0u, lane + LANES, WIDTH);
+        h[2] += bias(0u, lane + 2u * LANES, WIDTH);
+        h[3] += bias(0u, lane + 3u * LANES, WIDTH);
         var at = words(DIM, WIDTH);
         var own = WIDTH;
         for (var block = 0u; block < DEPTH; block++) {
@@ -238,28 +221,28 @@ fn reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
             norm_modulate(h, own, false, rows, by, lane, part);
             let u = layer(at, WIDTH, WIDTH, lane, part);
             if (part == 0u) {
-                put_silu(u.c0, own + 2u * WIDTH, lane);
-                put_silu(u.c1, own + 2u * WIDTH, lane + LANES);
-                put_silu(u.c2, own + 2u * WIDTH, lane + 2u * LANES);
-                put_silu(u.c3, own + 2u * WIDTH, lane + 3u * LANES);
+                put_silu(u[0], own + 2u * WIDTH, lane);
+                put_silu(u[1], own + 2u * WIDTH, lane + LANES);
+                put_silu(u[2], own + 2u * WIDTH, lane + 2u * LANES);
+                put_silu(u[3], own + 2u * WIDTH, lane + 3u * LANES);
             }
             workgroupBarrier();
             at += words(WIDTH, WIDTH);
             let f = layer(at, WIDTH, WIDTH, lane, part);
-            h.c0 += gated(f.c0, own + 3u * WIDTH, rows, by + 2u * WIDTH, lane);
-            h.c1 += gated(f.c1, own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + LANES);
-            h.c2 += gated(f.c2, own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + 2u * LANES);
-            h.c3 += gated(f.c3, own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + 3u * LANES);
+            h[0] += gated(f[0], own + 3u * WIDTH, rows, by + 2u * WIDTH, lane);
+            h[1] += gated(f[1], own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + LANES);
+            h[2] += gated(f[2], own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + 2u * LANES);
+            h[3] += gated(f[3], own + 3u * WIDTH, rows, by + 2u * WIDTH, lane + 3u * LANES);
             at += words(WIDTH, WIDTH);
             own += 4u * WIDTH;
         }
         norm_modulate(h, 0u, true, rows, 3u * DEPTH * WIDTH, lane, part);
         let said = layer(at, WIDTH, 2u * DIM, lane, part);
         if (part == 0u) {
-            put_said(said.c0, own, lane);
-            put_said(said.c1, own, lane + LANES);
-            put_said(said.c2, own, lane + 2u * LANES);
-            put_said(said.c3, own, lane + 3u * LANES);
+            put_said(said[0], own, lane);
+            put_said(said[1], own, lane + LANES);
+            put_said(said[2], own, lane + 2u * LANES);
+            put_said(said[3], own, lane + 3u * LANES);
         }
         workgroupBarrier();
         for (var i = index; i < DIM; i += LANES * PARTS) {

@@ -7,7 +7,7 @@ use super::error::GpuError;
 use super::head::{Wiring, modulations};
 use super::kernel::{Kernel, Op};
 use super::load::{Linear, Loader, Norm, padded};
-use super::pass::{Count, grid};
+use super::pass::{Count, Dispatch, grid};
 use super::workspace::Room;
 use crate::config::MarConfig;
 use crate::fast::Head;
@@ -73,8 +73,17 @@ pub fn record(
         let shape = gpu.constant(&shape.map(|number| number as u32));
         let own = norm.map_or(&layer.bias, |norm| &norm.parameter);
         let views = [&shape, from, &layer.weight, &layer.bias, own, modulated, to];
+        // In, out, and the modulation of either; what a block adds to is read first.
+        let each = match kind {
+            Layer::Input => layer.inputs + layer.outputs,
+            Layer::First | Layer::Output => 3 * layer.inputs + layer.outputs,
+            Layer::Second => layer.inputs + 3 * layer.outputs,
+        };
+        let parameters = layer.weight.size + layer.bias.size;
         Op::new(gpu, &gpu.compile(&WIDE, &constants), &inputs.passes, &views, move |pass| {
-            [n.div_ceil(FOUR * lanes), Count::Conditions.of(pass).div_ceil(FOUR), 1]
+            let rows = Count::Conditions.of(pass);
+            let groups = [n.div_ceil(FOUR * lanes), rows.div_ceil(FOUR), 1];
+            Dispatch::new(groups, each * rows as usize).with(parameters)
         })
     };
     let mut ops = vec![layer(Layer::Input, &head.input, None, [state, &h], 0)];
@@ -89,7 +98,10 @@ pub fn record(
     let views = [&shape, &inputs.steps, &inputs.noise, &said, state, &results.frames, &results.explained];
     let advance = gpu.compile(&ADVANCE, &[("LANES", f64::from(lanes))]);
     ops.push(Op::new(gpu, &advance, &inputs.passes, &views, move |pass| {
-        grid((pass.tokens * dim as u32).div_ceil(lanes), 1)
+        let (tokens, rows) = (pass.tokens as usize, Count::Conditions.of(pass) as usize);
+        // What the head said; x and the clean token in and out, and the noise.
+        let numbers = dim * (2 * rows + 5 * tokens);
+        Dispatch::new(grid((pass.tokens * dim as u32).div_ceil(lanes), 1), numbers)
     }));
     Ok(ops)
 }

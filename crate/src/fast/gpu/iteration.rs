@@ -6,7 +6,7 @@ use super::buffers::{Mapped, View};
 use super::error::GpuError;
 use super::head::Chunks;
 use super::load::padded;
-use super::model::Model;
+use super::model::{Cost, Model};
 use super::pass::{Pass, SLOT};
 use super::workspace::{Room, Workspace, Writing};
 use crate::config::MarConfig;
@@ -176,15 +176,15 @@ impl Model {
             let numbers = self.tokens(draw) * self.config().token_dim();
             workspace.head.prepare(&mut encoder, &workspace.inputs.noise, numbers);
         }
-        let mut dispatches = 0;
+        let mut cost = Cost { submissions: 1, written, ..Cost::default() };
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             if work.plan.is_some() {
                 let ops = workspace.backbone.iter().filter(|op| work.watch || !op.watch);
-                dispatches += ops.map(|op| op.encode(&mut pass, &base, 0)).sum::<u64>();
+                ops.for_each(|op| op.encode(&mut pass, &base, 0, &mut cost));
             }
             if let Some(chunks) = chunks {
-                dispatches += workspace.head.encode(&mut pass, passes, chunks, 1);
+                workspace.head.encode(&mut pass, passes, chunks, 1, &mut cost);
             }
         }
         let readable = workspace.readable();
@@ -194,11 +194,7 @@ impl Model {
             end += copy.size;
         }
         queue.submit([encoder.finish()]);
-        self.count(|cost| {
-            cost.dispatches += dispatches;
-            cost.submissions += 1;
-            cost.written += written;
-        });
+        self.count(|total| *total += cost);
         Mapped::request(readable, end)
     }
 }

@@ -5,7 +5,8 @@ use std::sync::PoisonError;
 
 use super::buffers::View;
 use super::device::Gpu;
-use super::pass::{Pass, SLOT};
+use super::model::Cost;
+use super::pass::{Dispatch, Pass, SLOT};
 
 /// A kernel before it is compiled.
 pub struct Kernel {
@@ -27,14 +28,14 @@ pub struct Compiled {
     layout: wgpu::BindGroupLayout,
 }
 
-/// How many workgroups a dispatch has; a zero skips it.
-type Grid = Box<dyn Fn(&Pass) -> [u32; 3] + Send + Sync>;
+/// What an op does under a pass.
+type Does = Box<dyn Fn(&Pass) -> Dispatch + Send + Sync>;
 
 /// A dispatch, ready but for the pass.
 pub struct Op {
     pipeline: wgpu::ComputePipeline,
     bind: wgpu::BindGroup,
-    grid: Grid,
+    does: Does,
     /// Runs only when somebody watches.
     pub watch: bool,
 }
@@ -46,7 +47,7 @@ impl Op {
         kernel: &Compiled,
         passes: &View,
         views: &[&View],
-        grid: impl Fn(&Pass) -> [u32; 3] + Send + Sync + 'static,
+        does: impl Fn(&Pass) -> Dispatch + Send + Sync + 'static,
     ) -> Self {
         let pass = wgpu::BufferBinding {
             buffer: &passes.buffer,
@@ -60,28 +61,34 @@ impl Op {
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &kernel.layout, entries: &entries };
         let bind = gpu.device().create_bind_group(&descriptor);
-        Self { pipeline: kernel.pipeline.clone(), bind, grid: Box::new(grid), watch: false }
+        Self { pipeline: kernel.pipeline.clone(), bind, does: Box::new(does), watch: false }
     }
 
-    /// Dispatches it under `pass`, which is the one at `slot`; returns how many dispatches that were.
-    pub fn encode(&self, encoder: &mut wgpu::ComputePass<'_>, pass: &Pass, slot: usize) -> u64 {
-        let [x, y, z] = (self.grid)(pass);
+    /// Dispatches it under `pass`, which is the one at `slot`, and adds that to `cost`.
+    pub fn encode(&self, encoder: &mut wgpu::ComputePass<'_>, pass: &Pass, slot: usize, cost: &mut Cost) {
+        let Dispatch { groups: [x, y, z], bytes } = (self.does)(pass);
         if x == 0 || y == 0 || z == 0 {
-            return 0;
+            return;
         }
         encoder.set_pipeline(&self.pipeline);
         encoder.set_bind_group(0, &self.bind, &[(slot as u64 * SLOT) as u32]);
         encoder.dispatch_workgroups(x, y, z);
-        1
+        cost.dispatches += 1;
+        cost.moved += bytes;
     }
 }
 
 impl Gpu {
     /// `kernel` with `constants`, compiled unless it already is.
     pub(super) fn compile(&self, kernel: &Kernel, constants: &[(&'static str, f64)]) -> Compiled {
-        let key = (kernel.entry, constants.iter().map(|&(name, value)| (name, value.to_bits())).collect());
-        let mut compiled = self.compiled().lock().unwrap_or_else(PoisonError::into_inner);
-        compiled.entry(key).or_insert_with(|| self.build(kernel, constants)).clone()
+        let key: Key = (kernel.entry, constants.iter().map(|&(name, value)| (name, value.to_bits())).collect());
+        let compiled = || self.compiled().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = compiled().get(&key) {
+            return found.clone();
+        }
+        // Not under the lock: a driver may take seconds, and another thread want another kernel meanwhile.
+        let built = self.build(kernel, constants);
+        compiled().entry(key).or_insert(built).clone()
     }
 
     fn build(&self, kernel: &Kernel, constants: &[(&str, f64)]) -> Compiled {

@@ -5,7 +5,7 @@ use super::buffers::View;
 use super::device::Gpu;
 use super::kernel::{Kernel, Op};
 use super::load::{Linear, padded};
-use super::pass::Count;
+use super::pass::{Count, Dispatch, Pass};
 use crate::fast::Then;
 
 const BINDINGS: &str = "urrrw";
@@ -23,10 +23,9 @@ const SPLIT: Kernel =
 const TILED: Kernel =
     Kernel { entry: "tiled", source: &[WEIGHT, LINEAR, include_str!("linear_tiled.wgsl")], bindings: BINDINGS };
 
-/// Columns of a lane in the strip kernels.
-const COLUMNS: u32 = 4;
-/// Rows of a workgroup there.
-const ROWS: u32 = 4;
+/// Side of what a lane of the split kernel adds up, and of the direct one.
+const STRIP_SIDE: u32 = 4;
+const BLOCK_SIDE: u32 = 8;
 /// Side of a tile of the tiled kernel.
 const TILE: u32 = 64;
 
@@ -47,14 +46,20 @@ pub fn linear(
     let shape = gpu.constant(&[rows.index(), k4, k4, n, padded(layer.outputs) as u32]);
     let tuning = *gpu.tuning();
     let views = [&shape, x, &layer.weight, &layer.bias, out];
+    // What is added to is read first.
+    let each = layer.inputs + layer.outputs * if matches!(then, Then::Add) { 2 } else { 1 };
+    let parameters = layer.weight.size + layer.bias.size;
     let half = ("HALF", f64::from(u8::from(halves)));
     let then = ("THEN", f64::from(then as u8));
     let lanes = ("LANES", f64::from(tuning.linear_lanes));
     let tiles = move |rows: u32| [n.div_ceil(TILE), rows.div_ceil(TILE), 1];
     let is_tiled = move |rows: u32| tiles(rows).iter().product::<u32>() >= tuning.tiled_from;
-    let strips = move |pass: &super::pass::Pass| {
+    let side = if tuning.direct { BLOCK_SIDE } else { STRIP_SIDE };
+    let does = move |groups, rows: u32| Dispatch::new(groups, each * rows as usize).with(parameters);
+    let strips = move |pass: &Pass| {
         let rows = rows.of(pass);
-        if is_tiled(rows) { [0; 3] } else { [n.div_ceil(COLUMNS * tuning.linear_lanes), rows.div_ceil(ROWS), 1] }
+        let groups = [n.div_ceil(side * tuning.linear_lanes), rows.div_ceil(side), 1];
+        if is_tiled(rows) { Dispatch::default() } else { does(groups, rows) }
     };
     let mut ops = Vec::new();
     if tuning.direct {
@@ -66,7 +71,7 @@ pub fn linear(
     if tuning.tiled_from < u32::MAX {
         ops.push(Op::new(gpu, &gpu.compile(&TILED, &[half, then]), passes, &views, move |pass| {
             let rows = rows.of(pass);
-            if is_tiled(rows) { tiles(rows) } else { [0; 3] }
+            if is_tiled(rows) { does(tiles(rows), rows) } else { Dispatch::default() }
         }));
     }
     ops

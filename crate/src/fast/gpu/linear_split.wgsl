@@ -3,7 +3,7 @@
 
 override PARTS: u32 = 4u;
 
-var<workgroup> sums: array<Strip, LANES * PARTS>;
+var<workgroup> sums: array<mat4x4<f32>, LANES * PARTS>;
 
 @compute @workgroup_size(LANES, PARTS)
 fn split(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
@@ -13,25 +13,21 @@ fn split(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) 
     let row = 4u * group.y;
     let each = (shape.k4 + PARTS - 1u) / PARTS;
     let from_k = min(part * each, shape.k4);
-    sums[part * LANES + lane] = strip(row, column, from_k, min(from_k + each, shape.k4));
+    let to_k = min(from_k + each, shape.k4);
+    let rows = rows_from(row);
+    let columns = columns_from(column);
+    var strip = mat4x4<f32>();
+    for (var k = from_k; k < to_k; k++) {
+        strip += weights_at(columns, k) * inputs_at(rows, k);
+    }
+    sums[part * LANES + lane] = strip;
     workgroupBarrier();
     // Each part finishes some of the rows.
     for (var i = part; i < 4u; i += PARTS) {
         var total = vec4<f32>();
         for (var other = 0u; other < PARTS; other++) {
-            total += part_row(other * LANES + lane, i);
+            total += sums[other * LANES + lane][i];
         }
-        if (column < shape.n) {
-            leave_row(row + i, column, total);
-        }
-    }
-}
-
-fn part_row(at: u32, i: u32) -> vec4<f32> {
-    switch i {
-        case 0u: { return sums[at].row0; }
-        case 1u: { return sums[at].row1; }
-        case 2u: { return sums[at].row2; }
-        default: { return sums[at].row3; }
+        leave_row(row + i, column, total);
     }
 }

@@ -1,82 +1,48 @@
-// Four rows by four columns in registers: eight loads for sixteen products, the sums never leave them.
+// Four rows by four columns in registers, as matrices: eight loads for sixteen products, the sums never leave them.
 // A lane's columns are LANES apart, so that neighbouring lanes read neighbouring weights at each of the four loads.
 
 override LANES: u32 = 32u;
 
-struct Strip {
-    row0: vec4<f32>,
-    row1: vec4<f32>,
-    row2: vec4<f32>,
-    row3: vec4<f32>,
+// Where the four rows from `row` on begin in x, and the four columns from `column` on; over the end the last one again.
+fn rows_from(row: u32) -> vec4<u32> {
+    return min(row + vec4(0u, 1u, 2u, 3u), vec4(rows_of(shape.which) - 1u)) * shape.x_stride;
 }
 
-// Sums over the inputs 4 `from` to 4 `to`, for rows `row` on and columns `column`, `column + LANES`, ...; rows and columns
-// over the end repeat the last one.
-fn strip(row: u32, column: u32, from_k: u32, to_k: u32) -> Strip {
-    let last_row = rows_of(shape.which) - 1u;
+fn columns_from(column: u32) -> vec4<u32> {
+    return min(column + LANES * vec4(0u, 1u, 2u, 3u), vec4(shape.n - 1u));
+}
+
+// Inputs 4 k to 4 k + 3 of four rows, a row a column.
+fn inputs_at(rows: vec4<u32>, k: u32) -> mat4x4<f32> {
+    return mat4x4(x[rows.x + k], x[rows.y + k], x[rows.z + k], x[rows.w + k]);
+}
+
+// The weights of these inputs, an input a column: `weights_at * inputs_at` has a row of the result in each of its columns.
+fn weights_at(columns: vec4<u32>, k: u32) -> mat4x4<f32> {
     let n = shape.n;
-    let x0 = min(row, last_row) * shape.x_stride;
-    let x1 = min(row + 1u, last_row) * shape.x_stride;
-    let x2 = min(row + 2u, last_row) * shape.x_stride;
-    let x3 = min(row + 3u, last_row) * shape.x_stride;
-    let c0 = min(column, n - 1u);
-    let c1 = min(column + LANES, n - 1u);
-    let c2 = min(column + 2u * LANES, n - 1u);
-    let c3 = min(column + 3u * LANES, n - 1u);
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
-    for (var k = from_k; k < to_k; k++) {
-        let v0 = x[x0 + k];
-        let v1 = x[x1 + k];
-        let v2 = x[x2 + k];
-        let v3 = x[x3 + k];
-        let p00 = weight_pair(0u, n, 2u * k + 0u, c0);
-        let p01 = weight_pair(0u, n, 2u * k + 0u, c1);
-        let p02 = weight_pair(0u, n, 2u * k + 0u, c2);
-        let p03 = weight_pair(0u, n, 2u * k + 0u, c3);
-        let even0 = vec4(p00.x, p01.x, p02.x, p03.x);
-        let odd0 = vec4(p00.y, p01.y, p02.y, p03.y);
-        s0 += v0.x * even0 + v0.y * odd0;
-        s1 += v1.x * even0 + v1.y * odd0;
-        s2 += v2.x * even0 + v2.y * odd0;
-        s3 += v3.x * even0 + v3.y * odd0;
-        let p10 = weight_pair(0u, n, 2u * k + 1u, c0);
-        let p11 = weight_pair(0u, n, 2u * k + 1u, c1);
-        let p12 = weight_pair(0u, n, 2u * k + 1u, c2);
-        let p13 = weight_pair(0u, n, 2u * k + 1u, c3);
-        let even1 = vec4(p10.x, p11.x, p12.x, p13.x);
-        let odd1 = vec4(p10.y, p11.y, p12.y, p13.y);
-        s0 += v0.z * even1 + v0.w * odd1;
-        s1 += v1.z * even1 + v1.w * odd1;
-        s2 += v2.z * even1 + v2.w * odd1;
-        s3 += v3.z * even1 + v3.w * odd1;
-    }
-    return Strip(s0, s1, s2, s3);
+    let p0 = weight_pair(0u, n, 2u * k, columns.x);
+    let p1 = weight_pair(0u, n, 2u * k, columns.y);
+    let p2 = weight_pair(0u, n, 2u * k, columns.z);
+    let p3 = weight_pair(0u, n, 2u * k, columns.w);
+    let q0 = weight_pair(0u, n, 2u * k + 1u, columns.x);
+    let q1 = weight_pair(0u, n, 2u * k + 1u, columns.y);
+    let q2 = weight_pair(0u, n, 2u * k + 1u, columns.z);
+    let q3 = weight_pair(0u, n, 2u * k + 1u, columns.w);
+    return mat4x4(
+        vec4(p0.x, p1.x, p2.x, p3.x),
+        vec4(p0.y, p1.y, p2.y, p3.y),
+        vec4(q0.x, q1.x, q2.x, q3.x),
+        vec4(q0.y, q1.y, q2.y, q3.y),
+    );
 }
 
 fn leave_row(row: u32, column: u32, sums: vec4<f32>) {
     if (row >= rows_of(shape.which)) {
         return;
     }
-    leave(row, column, sums.x);
-    if (column + LANES < shape.n) {
-        leave(row, column + LANES, sums.y);
-    }
-    if (column + 2u * LANES < shape.n) {
-        leave(row, column + 2u * LANES, sums.z);
-    }
-    if (column + 3u * LANES < shape.n) {
-        leave(row, column + 3u * LANES, sums.w);
-    }
-}
-
-fn leave_strip(row: u32, column: u32, sums: Strip) {
-    if (column < shape.n) {
-        leave_row(row, column, sums.row0);
-        leave_row(row + 1u, column, sums.row1);
-        leave_row(row + 2u, column, sums.row2);
-        leave_row(row + 3u, column, sums.row3);
+    for (var i = 0u; i < 4u; i++) {
+        if (column + i * LANES < shape.n) {
+            leave(row, column + i * LANES, sums[i]);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A network on the GPU: an iteration is one submission and one read-back.
 //! Sections 3.2 and 3.3 of the paper.
 
+use std::ops::AddAssign;
 use std::sync::{Mutex, PoisonError};
 
 use super::device::Gpu;
@@ -32,12 +33,25 @@ pub struct Cost {
     pub dispatches: u64,
     /// Command buffers submitted.
     pub submissions: u64,
+    /// Bytes that the dispatches read and write on the GPU, each counted once a dispatch.
+    pub moved: u64,
     /// Bytes written to the GPU, weights not counted.
     pub written: u64,
     /// Bytes read back.
     pub read: u64,
     /// Times that buffers were made because there was no room.
     pub grown: u64,
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, more: Self) {
+        self.dispatches += more.dispatches;
+        self.submissions += more.submissions;
+        self.moved += more.moved;
+        self.written += more.written;
+        self.read += more.read;
+        self.grown += more.grown;
+    }
 }
 
 impl Gpu {

@@ -68,6 +68,27 @@ impl Count {
     }
 }
 
+/// What one dispatch does under a pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dispatch {
+    /// Its workgroups; where one of the three is zero it is left out.
+    pub groups: [u32; 3],
+    /// Bytes that it reads and writes, each counted once, however many workgroups fetch it.
+    pub bytes: u64,
+}
+
+impl Dispatch {
+    /// `groups` that read and write `numbers` numbers of 32 bits.
+    pub fn new(groups: [u32; 3], numbers: usize) -> Self {
+        Self { groups, bytes: 4 * numbers as u64 }
+    }
+
+    /// The same, with `bytes` of weights more.
+    pub fn with(self, bytes: u64) -> Self {
+        Self { bytes: self.bytes + bytes, ..self }
+    }
+}
+
 /// A grid of `items` workgroups, over two dimensions when one cannot count them, times `layers`.
 pub fn grid(items: u32, layers: u32) -> [u32; 3] {
     const MOST: u32 = 65_535;
