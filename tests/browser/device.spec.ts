@@ -65,6 +65,23 @@ test('auto takes the CPU where a real adapter does not work out, and says so', a
   await expect(page.getByText(/Running on the CPU engine: WebGPU did not start/)).toBeVisible();
 });
 
+test('auto takes the faster of both engines where a real adapter is there, and says how fast they were', async ({
+  page,
+}) => {
+  test.setTimeout(300_000);
+  // The software adapter under another name: it passes for a real one, and shows what it can do.
+  await page.addInitScript(() => {
+    const info = { vendor: 'acme', architecture: 'fast', description: '', isFallbackAdapter: false };
+    Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => info });
+  });
+  const settings = { ...SETTINGS, iterations: '2', steps: '3' };
+  await visit(page, `${address(settings)}&device=auto&play=0`, 280_000);
+  const said =
+    /Running on the CPU engine: .*\(acme fast\), but an iteration takes it [\d,.]+ ms, the CPU engine [\d,.]+ ms/;
+  await expect(page.getByText(said)).toBeVisible();
+  expect(largestDifference(await pixels(page), await sampled(page, settings))).toBeLessThanOrEqual(2);
+});
+
 test('WebGPU asked for where there is none is an error with a way out', async ({ page }) => {
   await page.addInitScript(() => {
     Object.defineProperty(navigator, 'gpu', { value: undefined });

@@ -3,8 +3,8 @@
 
 import { proxy, wrap, type Remote } from 'comlink';
 import { simd } from 'wasm-feature-detect';
-import type { DecodeSettings, IterationEvent, ModelInfo, Standing } from './types';
-import type { LoadRequest, OnProgress, WorkerApi } from './worker';
+import type { DecodeSettings, IterationEvent, Standing } from './types';
+import type { Loaded, LoadRequest, OnProgress, WorkerApi } from './worker';
 
 /** A question to the engine; 'stopped' is no answer. */
 export type Question<T> = (engine: Remote<WorkerApi>) => Promise<T | 'stopped'>;
@@ -47,7 +47,7 @@ export class EngineClient {
   }
 
   /** Fetches and loads engine and model. Rejects with an Error fit for people. */
-  load(request: LoadRequest, onProgress: OnProgress): Promise<ModelInfo> {
+  load(request: LoadRequest, onProgress: OnProgress): Promise<Loaded> {
     return this.#race(this.#remote.load(request, proxy(onProgress)));
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseDevice, isSoftware, type AdapterInfo } from './device';
+import { chooseDevice, fasterOf, isSoftware, type AdapterInfo } from './device';
 
 /** A navigator.gpu whose adapter says this about itself; null for none. */
 function gpu(info: AdapterInfo | null): GPU {
@@ -53,5 +53,24 @@ describe('chooseDevice', () => {
   it('refuses WebGPU where there is none, and points to the CPU', async () => {
     await expect(chooseDevice('webgpu', undefined)).rejects.toThrow(/no WebGPU.*CPU/);
     await expect(chooseDevice('webgpu', gpu(null))).rejects.toThrow(/no graphics adapter.*CPU/);
+  });
+});
+
+describe('fasterOf', () => {
+  const choice = { device: 'webgpu', reason: 'a real graphics adapter is there (acme)' } as const;
+
+  it('keeps the adapter that is as fast, and says how fast', () => {
+    expect(fasterOf(choice, { webgpu: 5.432, cpu: 38.21 })).toEqual({
+      device: 'webgpu',
+      reason: 'a real graphics adapter is there (acme), an iteration takes it 5.4 ms, the CPU engine 38 ms',
+    });
+    expect(fasterOf(choice, { webgpu: 5, cpu: 5 }).device).toBe('webgpu');
+  });
+
+  it('takes the CPU where the adapter is slower, and says so', () => {
+    expect(fasterOf(choice, { webgpu: 81.6, cpu: 38.21 })).toEqual({
+      device: 'cpu',
+      reason: 'a real graphics adapter is there (acme), but an iteration takes it 82 ms, the CPU engine 38 ms',
+    });
   });
 });

@@ -1,5 +1,6 @@
-// Which engine to run: WebGPU on a real adapter, the CPU engine otherwise.
-// Software adapters pass for WebGPU and are many times slower than the CPU engine, so they are told apart by name.
+// Which engine to run: WebGPU on a real adapter where it is the faster one, the CPU engine otherwise.
+// Software adapters pass for WebGPU and are many times slower than the CPU engine: they are told apart by name, so that nothing
+// need be fetched to find out. Of a real adapter both engines are timed, once the weights are there.
 
 import type { Device } from './types';
 
@@ -10,6 +11,9 @@ export interface DeviceChoice {
   device: Device;
   reason: string;
 }
+
+/** Milliseconds of the same iteration on each device. */
+export type Trial = Record<Device, number>;
 
 /** The part of GPUAdapterInfo that tells what an adapter is. */
 export type AdapterInfo = Partial<
@@ -47,4 +51,15 @@ export async function chooseDevice(wish: DeviceWish, gpu: GPU | undefined): Prom
     return { device: 'cpu', reason: `the only WebGPU adapter is software (${name}), and the CPU engine is faster` };
   }
   return { device: 'webgpu', reason: `a real graphics adapter is there (${name})` };
+}
+
+/** The faster of the two, for a choice of WebGPU that was left to us. */
+export function fasterOf(choice: DeviceChoice, trial: Trial): DeviceChoice {
+  const [gpu, cpu] = [trial.webgpu, trial.cpu].map(
+    (ms) => `${ms.toLocaleString('en', { maximumSignificantDigits: 2 })} ms`,
+  );
+  if (trial.webgpu <= trial.cpu) {
+    return { device: 'webgpu', reason: `${choice.reason}, an iteration takes it ${gpu}, the CPU engine ${cpu}` };
+  }
+  return { device: 'cpu', reason: `${choice.reason}, but an iteration takes it ${gpu}, the CPU engine ${cpu}` };
 }

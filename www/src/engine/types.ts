@@ -29,8 +29,8 @@ export interface ModelInfo {
   /** Buffer positions in front of the tokens, which hold the class. */
   buffer: number;
   parameters: number;
-  /** The device the engine runs on, in words. */
-  device: string;
+  /** The device the engine runs on. */
+  device: Device;
   defaults: { cfg: number; iterations: number; steps: number; temperature: number };
 }
 

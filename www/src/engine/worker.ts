@@ -6,6 +6,7 @@ import relaxedWasm from '@engine/cpu-relaxed/marscope_bg.wasm?url';
 import cpuWasm from '@engine/cpu/marscope_bg.wasm?url';
 import gpuWasm from '@engine/gpu/marscope_bg.wasm?url';
 import { bundleInWords, type BundleName } from './bundle';
+import type { Trial } from './device';
 import { download, open } from './download';
 import type {
   DecodeSettings,
@@ -28,6 +29,8 @@ export type OnProgress = (part: Part, received: number) => void;
 
 export interface LoadRequest {
   device: Device;
+  /** Time an iteration on both devices and take the faster one; the bundle must have both. */
+  fastest: boolean;
   bundle: BundleName;
   /** Absolute address of the page's folder, with a slash at its end. */
   base: string;
@@ -35,6 +38,12 @@ export interface LoadRequest {
   folder: string;
   /** The weights' address, relative to base. */
   weights: string;
+}
+
+/** The model, and, where both devices were timed, how they did. */
+export interface Loaded {
+  info: ModelInfo;
+  trial: Trial | null;
 }
 
 let engine: Engine | null = null;
@@ -66,7 +75,7 @@ function startOr(name: BundleName, onProgress: OnProgress): Promise<EngineBundle
   return name === 'cpu-relaxed' ? started.catch(() => start('cpu', onProgress)) : started;
 }
 
-async function load(request: LoadRequest, onProgress: OnProgress): Promise<ModelInfo> {
+async function load(request: LoadRequest, onProgress: OnProgress): Promise<Loaded> {
   engine?.free();
   engine = null;
   const { base, folder } = request;
@@ -77,8 +86,36 @@ async function load(request: LoadRequest, onProgress: OnProgress): Promise<Model
       onProgress('weights', n);
     }),
   ]);
-  engine = await module.Engine.load(new TextDecoder().decode(config), weights, request.device);
-  return engine.info();
+  const loadOn = (device: Device): Promise<Engine> =>
+    module.Engine.load(new TextDecoder().decode(config), weights, device);
+  const wished = await loadOn(request.device);
+  engine = wished;
+  if (!request.fastest) return { info: wished.info(), trial: null };
+  const cpu = await loadOn('cpu');
+  const trial = { webgpu: await timeOf(wished), cpu: await timeOf(cpu) };
+  engine = trial.webgpu <= trial.cpu ? wished : cpu;
+  (engine === wished ? cpu : wished).free();
+  return { info: engine.info(), trial };
+}
+
+const always = (): Promise<boolean> => Promise.resolve(true);
+
+/** Milliseconds of an iteration that draws some of a picture's tokens, not the first, which makes what later ones use again. */
+async function timeOf(engine: Engine): Promise<number> {
+  const { cfg, steps, temperature } = engine.info().defaults;
+  const settings: DecodeSettings = {
+    ...{ label: 0, seed: 0, cfg, steps, temperature, iterations: 4, order: 'random', stride: steps },
+    ...{ cfgSchedule: 'linear', cfgEvery: 1, lateSteps: null, solver: 'ddpm' },
+  };
+  const decoding = engine.decode(settings, null);
+  try {
+    await decoding.advance(always);
+    const begin = performance.now();
+    await decoding.advance(always);
+    return performance.now() - begin;
+  } finally {
+    decoding.free();
+  }
 }
 
 const pings = new MessageChannel();

@@ -4,8 +4,8 @@
 import { bundleFor, type BundleName } from '../engine/bundle';
 import { EngineClient } from '../engine/client';
 import { chooseDevice } from '../engine/device';
-import type { Device, ModelInfo } from '../engine/types';
-import type { LoadRequest, Part } from '../engine/worker';
+import type { Device } from '../engine/types';
+import type { Loaded, LoadRequest, Part } from '../engine/worker';
 
 export class Engines {
   #page: { client: EngineClient; device: Device } | null = null;
@@ -15,17 +15,22 @@ export class Engines {
   /** Bytes of the page's engine that have arrived. */
   loaded: Record<Part, number> = $state({ engine: 0, weights: 0 });
 
-  /** Fetches the page's engine and model, in place of those before. Rejects with an Error fit for people. */
-  async load(device: Device, model: string): Promise<ModelInfo> {
+  /**
+   * Fetches the page's engine and model, in place of those before; asked for the fastest, the engine may be on the CPU in the
+   * end. Rejects with an Error fit for people.
+   */
+  async load(device: Device, model: string, fastest: boolean): Promise<Loaded> {
     this.#page?.client.terminate();
     const client = new EngineClient();
     this.#page = { client, device };
     this.loaded = { engine: 0, weights: 0 };
-    const request = await requestOf(device, model);
+    const request = await requestOf(device, model, fastest);
     this.expected = request.bundle;
-    return client.load(request, (part, received) => {
+    const loaded = await client.load(request, (part, received) => {
       if (this.#page?.client === client) this.loaded[part] = received;
     });
+    if (this.#page.client === client) this.#page.device = loaded.info.device;
+    return loaded;
   }
 
   /** The engine on a device, null for the page's own. Null before the page has one. */
@@ -36,7 +41,7 @@ export class Engines {
     if (!client) {
       client = chooseDevice(device, navigator.gpu).then(async () => {
         const engine = new EngineClient();
-        await engine.load(await requestOf(device, model), () => undefined);
+        await engine.load(await requestOf(device, model, false), () => undefined);
         return engine;
       });
       client.catch(() => (this.#others[device] = undefined));
@@ -71,11 +76,12 @@ export class Engines {
   }
 }
 
-async function requestOf(device: Device, model: string): Promise<LoadRequest> {
+async function requestOf(device: Device, model: string, fastest: boolean): Promise<LoadRequest> {
   const base = location.origin + location.pathname.replace(/[^/]*$/, '');
   const folder = `weights/${model}`;
   const file = `${folder}/model.safetensors`;
   const hash = WEIGHTS_HASHES[folder];
   // Under an address of their own content they may come from any cache, and none gives those of another day.
-  return { device, bundle: await bundleFor(device), base, folder, weights: hash ? `${file}?v=${hash}` : file };
+  const weights = hash ? `${file}?v=${hash}` : file;
+  return { device, fastest, bundle: await bundleFor(device), base, folder, weights };
 }

@@ -1,9 +1,10 @@
 // The page's state: the loaded engine, the branches with their recordings, what plays. Views read it; the only ways to change
 // it are the methods here.
 
-import { chooseDevice, type DeviceChoice } from '../engine/device';
+import { chooseDevice, fasterOf, type DeviceChoice } from '../engine/device';
 import { checkWebAssembly, type EngineClient } from '../engine/client';
 import type { Device, ModelInfo } from '../engine/types';
+import type { Loaded } from '../engine/worker';
 import { MOST_BRANCHES, embedded, formatSights, parseSights, type Sights } from './address';
 import { Branch, type Choices, type ForkSpec } from './branch.svelte';
 import { Engines } from './engines.svelte';
@@ -132,17 +133,19 @@ export class Session {
       const wish = this.page.device;
       let choice = await chooseDevice(wish, navigator.gpu);
       if (turn !== this.#loading) return;
-      let info: ModelInfo;
+      let loaded: Loaded;
       try {
-        info = await this.engines.load(choice.device, this.page.model);
+        // Left the choice, both engines show what they can do.
+        const fastest = wish === 'auto' && choice.device === 'webgpu';
+        loaded = await this.engines.load(choice.device, this.page.model, fastest);
       } catch (error) {
         if (wish !== 'auto' || choice.device === 'cpu' || turn !== this.#loading) throw error;
         choice = { device: 'cpu', reason: `WebGPU did not start: ${message(error)}` };
-        info = await this.engines.load(choice.device, this.page.model);
+        loaded = await this.engines.load(choice.device, this.page.model, false);
       }
       if (turn !== this.#loading) return;
-      this.device = choice;
-      this.#adopt(info);
+      this.device = loaded.trial ? fasterOf(choice, loaded.trial) : choice;
+      this.#adopt(loaded.info);
       this.state = 'loaded';
       void this.#fetchPatches(turn);
       if (this.recorded) this.#scheduler.confirm(this.trunk);
