@@ -46,7 +46,10 @@ const SAME = 0.01;
 /**
  * @typedef {{ backbone: number, head: number, tokens: number[], derived: boolean }} Part
  * @typedef {{ name: string, role: 'ours' | 'peer' | 'baseline', module: string, options: object, imageToo?: boolean }} Engine
- * @typedef {Engine & { opened: Awaited<ReturnType<typeof openPage>>, skipImage: boolean, difference: number }} Running
+ * @typedef {Record<'dispatches' | 'submissions' | 'written' | 'readBacks', number> & { moved?: number, least?: number }} Cost
+ * @typedef {Engine & { opened: Awaited<ReturnType<typeof openPage>>, skipImage: boolean, difference: number,
+ *   cost: Cost | null }} Running
+ * @typedef {{ gigaflops: number, gigabytes?: number }} Roof
  */
 
 const folders = {
@@ -59,7 +62,8 @@ const folders = {
   baseline: options.baseline,
 };
 const plan = JSON.parse(readFileSync(`${options.onnx}/plan.json`, 'utf8'));
-const steps = plan.settings.steps;
+const { shape, settings, iterations } = plan;
+const steps = settings.steps;
 
 /** Our engine of a bundle. */
 const ours = (/** @type {string} */ name, /** @type {Engine['role']} */ role, /** @type {string} */ bundle) => ({
@@ -92,10 +96,12 @@ const has = (/** @type {string} */ folder, /** @type {string} */ bundle) =>
  */
 async function start(opened, engine) {
   await opened.page.evaluate(async ([module, options]) => {
+    // First, so that no call escapes.
+    const { counted } = await import(`${location.origin}/page/count.js`);
     const { open } = await import(`/page/${module}.js`);
-    Object.assign(window, { engine: await open(options) });
+    Object.assign(window, { engine: await open(options), counted });
   }, /** @type {const} */ ([engine.module, engine.options]));
-  return { ...engine, opened, skipImage: engine.imageToo === false, difference: NaN };
+  return { ...engine, opened, skipImage: engine.imageToo === false, difference: NaN, cost: null };
 }
 
 const iterate = (/** @type {Running} */ engine, /** @type {number[]} */ image) =>
@@ -109,6 +115,26 @@ const draw = (/** @type {Running} */ engine) =>
   /** @type {Promise<{ ms: number, tokens: number[] }>} */ (
     engine.opened.page.evaluate(() => /** @type {any} */ (window).engine.image())
   );
+
+/**
+ * What an image asks of the GPU, by the browser's calls; and the bytes that the engine says its dispatches move, and how few
+ * would do: the weights once an iteration, what it is given and what is read back.
+ * @param {Running} engine
+ * @returns {Promise<Cost>}
+ */
+function costOf(engine) {
+  return engine.opened.page.evaluate(async () => {
+    const { engine, counted } = /** @type {any} */ (window);
+    const [before, claimed] = [counted(), engine.cost?.() ?? null];
+    await engine.image();
+    const cost = counted();
+    for (const key of Object.keys(cost)) cost[key] -= before[key];
+    if (claimed === null) return cost;
+    const now = engine.cost();
+    const of = (/** @type {string} */ key) => now[key] - claimed[key];
+    return { ...cost, moved: of('moved'), least: of('submissions') * now.weights + of('written') + of('read') };
+  });
+}
 const apart = (/** @type {number[]} */ a, /** @type {number[]} */ b) =>
   a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? NaN))), 0);
 
@@ -172,6 +198,8 @@ async function warm(opened, engine, reference, notes) {
   if (!running.skipImage) {
     // Every shape an image has is warmed up by an image.
     running.difference = Math.max(running.difference, apart((await draw(running)).tokens, reference.picture));
+    const cost = await costOf(running);
+    running.cost = cost.dispatches > 0 ? cost : null;
   }
   return running;
 }
@@ -179,10 +207,10 @@ async function warm(opened, engine, reference, notes) {
 /**
  * Runs a group of engines against each other.
  * @param {string} origin
- * @param {{ group: string, engines: Engine[], rounds: number, iterationsEach: number }} wanted
+ * @param {{ group: string, engines: Engine[], rounds: number, iterationsEach: number, roof: 'processor' | 'gpu' }} wanted
  * @param {{ picture: number[], middle: number[] }} reference
  */
-async function compete(origin, { group, engines, rounds, iterationsEach }, reference) {
+async function compete(origin, { group, engines, rounds, iterationsEach, roof }, reference) {
   /** @type {{ engine: string, task: string, ms: number, estimated?: boolean }[]} */
   const samples = [];
   /** @type {string[]} */
@@ -196,10 +224,19 @@ async function compete(origin, { group, engines, rounds, iterationsEach }, refer
       notes.push(`${engine.name}: not measured: ${String(error).split('\n')[0]}`);
     }
   }
+  const empty = await openPage(origin, software);
+  /** @type {Roof[]} */
+  const roofs = [];
   for (let round = 0; round < rounds; round++) {
     console.error(`  ${group}: round ${round + 1} of ${rounds}`);
+    // Every round anew: a shared machine is not as fast in one minute as in another.
+    const measured = await empty.page.evaluate(async (roof) => {
+      const module = await import(`${location.origin}/page/roof.js`);
+      return module[roof]();
+    }, roof);
+    roofs.push(/** @type {Roof} */ (measured));
     /** @type {Map<string, number>} */
-    const iterations = new Map();
+    const times = new Map();
     for (let i = 0; i < iterationsEach; i++) {
       for (const engine of running) {
         const { name } = engine;
@@ -208,20 +245,20 @@ async function compete(origin, { group, engines, rounds, iterationsEach }, refer
         samples.push({ engine: name, task: 'diffusion step', ms: head / steps });
         samples.push({ engine: name, task: 'reverse process', ms: head });
         samples.push({ engine: name, task: 'one iteration', ms: backbone + head });
-        iterations.set(name, backbone + head);
+        times.set(name, backbone + head);
       }
     }
     for (const engine of running) {
       const { name, skipImage, imageToo } = engine;
-      const guess = (iterations.get(name) ?? NaN) * plan.iterations.length;
+      const guess = (times.get(name) ?? NaN) * plan.iterations.length;
       if (!skipImage) samples.push({ engine: name, task: 'whole image', ms: (await draw(engine)).ms });
       else if (imageToo !== false) samples.push({ engine: name, task: 'whole image', ms: guess, estimated: true });
     }
   }
   const machine = running[0] ? await describe(running[0].opened.page) : {};
-  for (const { opened } of running) await opened.browser.close();
-  const entries = running.map(({ name, role, difference }) => ({ name, role, difference }));
-  return { group, machine, notes, engines: entries, samples };
+  for (const { browser } of [empty, ...running.map(({ opened }) => opened)]) await browser.close();
+  const entries = running.map(({ name, role, difference, cost }) => ({ name, role, difference, cost }));
+  return { group, machine, notes, engines: entries, samples, roofs, plan: { shape, settings, iterations } };
 }
 
 const { origin, close } = await serve(folders);
@@ -240,7 +277,7 @@ if (only.includes('cpu')) {
     peer('ONNX Runtime Web, all steps in one graph', { ...wasm, head: 'process' }),
   ];
   const wanted = { group: 'browser, CPU, 1 thread', engines, rounds: Number(options.rounds), iterationsEach: 5 };
-  groups.push(await compete(origin, wanted, reference));
+  groups.push(await compete(origin, { ...wanted, roof: 'processor' }, reference));
 }
 if (only.includes('webgpu')) {
   const webgpu = { provider: 'webgpu', runtime: 'ort.jspi.bundle.min.mjs' };
@@ -252,7 +289,7 @@ if (only.includes('webgpu')) {
   ];
   const rounds = Number(options['gpu-rounds'] ?? (software ? 1 : 5));
   const wanted = { group: 'browser, WebGPU', engines, rounds, iterationsEach: software ? 2 : 5 };
-  groups.push(await compete(origin, wanted, reference));
+  groups.push(await compete(origin, { ...wanted, roof: 'gpu' }, reference));
 }
 close();
 writeFileSync(options.out, `${JSON.stringify(groups, null, 2)}\n`);

@@ -66,6 +66,9 @@ class Decoding:
         plans = [sampling.decoding(SEED + i, *arguments)[1] for i in range(images)]
         self.mar, self.images, self.device = mar, images, device
         self.labels = torch.full((images,), LABEL, device=device)
+        # What the arithmetic of an image follows from.
+        rows = [{"known": len(one.known), "rows": len(one.rows)} for one in plans[0]]
+        self.plan = {"shape": vars(shape) | {"tokens": shape.tokens}, "settings": {"steps": settings.steps}, "iterations": rows}
         self.iterations = []
         for at in only or range(settings.iterations):
             each = [plan[at] for plan in plans]
@@ -129,18 +132,42 @@ def machine(device: str) -> dict[str, str]:
     return {"pytorch": f"PyTorch {torch.__version__}", "device": name}
 
 
+def roof(device: str) -> dict[str, float]:
+    """What the machine can do at all right now: billions of sums and products a second, and of bytes copied."""
+    a, b = (torch.rand(1024 if device == "cpu" else 8192, 1024 if device == "cpu" else 8192, device=device) for _ in range(2))
+    source = torch.zeros(1 << 26, device=device)
+    target = torch.empty_like(source)
+
+    def best(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(4):
+            if device == "cuda":
+                torch.cuda.synchronize()
+            begin = time.perf_counter()
+            work()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    product, copy = best(lambda: a @ b), best(lambda: target.copy_(source))
+    return {"gigaflops": 2 * a.shape[0] ** 3 / product / 1e9, "gigabytes": 2 * source.nbytes / copy / 1e9}
+
+
 def one_image(mar: Mar, ours: Marscope, settings: Settings, rounds: int, threads: int) -> dict:
     """A single image on the CPU."""
     torch.set_num_threads(threads)
     decoding = Decoding(mar, settings, 1, "cpu")
     _, _, theirs = decoding.run()
-    tokens, found = ours.image(threads).tokens, []
+    tokens, found, roofs = ours.image(threads).tokens, [], []
     for number in range(rounds):
         say(f"one image, {threads} threads: round {number + 1} of {rounds}")
+        roofs.append(roof("cpu"))
         times = ours.image(threads)
         found += samples("marscope", settings.steps, times.backbone, times.head)
         found += samples("PyTorch eager", settings.steps, *decoding.run()[:2])
-    return group(f"native, CPU, {threads} threads, one image", "cpu", found, largest(theirs, tokens))
+    done = group(f"native, CPU, {threads} threads, one image", "cpu", found, largest(theirs, tokens))
+    return done | {"roofs": roofs, "plan": decoding.plan}
 
 
 def many_images(mar: Mar, ours: Marscope, settings: Settings, rounds: int, threads: int, images: int) -> dict:

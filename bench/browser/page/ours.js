@@ -71,6 +71,8 @@ export async function open({ bundle, device, label, weights, plan: address }) {
       const process = Math.min(head, ((head - few) / (steps - FEW)) * steps);
       return { backbone: head - process, head: process, tokens, derived: true };
     },
+    /** What the GPU was asked to do so far, as the engine counts it; null without one. */
+    cost: () => engine.cost?.() ?? null,
     /** The whole image: milliseconds, and its tokens [L, C]. */
     async image() {
       const tokens = new Float32Array(length * dim);
