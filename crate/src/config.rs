@@ -163,6 +163,9 @@ pub struct WeightsConfig {
     pub classes: Vec<String>,
     /// The tokenizer in front of the network.
     pub tokenizer: TokenizerKind,
+    /// What the autoencoder's latents are multiplied by to be tokens, for [`TokenizerKind::Kl`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent_scale: Option<f32>,
     /// Clip the predicted clean token to `[-1, 1]` at every reverse step: exact for pixels, wrong for latents.
     pub clip_denoised: bool,
     /// Settings to start from.
@@ -171,7 +174,18 @@ pub struct WeightsConfig {
     pub model: MarConfig,
 }
 
+/// The scale of the paper's KL-16 on `ImageNet`, and of latents of which none is said.
+pub const PAPER_LATENT_SCALE: f32 = 0.2325;
+
 impl WeightsConfig {
+    /// Channels of the images: those of the tokens, or the three of an autoencoder.
+    pub fn channels(&self) -> usize {
+        match self.tokenizer {
+            TokenizerKind::Pixel => self.model.vae_embed_dim,
+            TokenizerKind::Kl => 3,
+        }
+    }
+
     /// Reads and checks `config.json`.
     ///
     /// # Errors
@@ -179,6 +193,9 @@ impl WeightsConfig {
     pub fn parse(json: &str) -> Result<Self, ConfigError> {
         let config: Self = serde_json::from_str(json)?;
         config.model.validate()?;
+        if let Some(scale) = config.latent_scale.filter(|scale| !(scale.is_finite() && *scale > 0.0)) {
+            return Err(ConfigError::LatentScale(scale));
+        }
         if config.classes.len() != config.model.class_num {
             return Err(ConfigError::Classes { named: config.classes.len(), class_num: config.model.class_num });
         }
@@ -215,6 +232,9 @@ pub enum ConfigError {
     /// The MLP ratio is no positive number.
     #[error("config.json: mlp_ratio is {0}; it must be over 0 and at most 64")]
     MlpRatio(f64),
+    /// The scale of latents is no positive number.
+    #[error("config.json: latent_scale is {0}; it must be a number over 0")]
+    LatentScale(f32),
     /// The class names do not match the class count.
     #[error("config.json: {named} class names for class_num {class_num}")]
     Classes {

@@ -55,7 +55,8 @@ impl Engine {
     pub fn tokenizer(config: &WeightsConfig) -> Box<dyn Tokenizer> {
         let MarConfig { vae_embed_dim, img_size, vae_stride, patch_size, .. } = config.model;
         match config.tokenizer {
-            // Latents are an image of their own, which is all that can be made of tokens without the autoencoder.
+            // Latents are an image of their own, which is all that can be made of tokens without the autoencoder: a
+            // `LatentTokenizer` in this one's place has it.
             TokenizerKind::Pixel | TokenizerKind::Kl => {
                 Box::new(PixelTokenizer::new(vae_embed_dim, img_size / vae_stride, patch_size))
             }

@@ -33,6 +33,7 @@ pub mod fast;
 #[cfg(feature = "burn")]
 pub mod model;
 pub mod network;
+pub mod preset;
 pub mod random;
 pub mod sampler;
 pub mod tokenizer;

@@ -274,6 +274,7 @@ fn goes_on_with_a_run_of_the_official_script() {
         name: "official".into(),
         classes: (0..model.class_num).map(|class| class.to_string()).collect(),
         tokenizer: TokenizerKind::Kl,
+        latent_scale: None,
         clip_denoised: false,
         defaults: Defaults { cfg: 1.0, iterations: 4, steps: 10, temperature: 1.0 },
         model,

@@ -8,13 +8,11 @@ use flate2::Crc;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::device::TrainDevice;
-use super::{Failure, read};
-use crate::checkpoint::{Checkpoint, Precision, Weights};
+use super::{Failure, autoencoder};
+use crate::checkpoint::Precision;
+use crate::config::PAPER_LATENT_SCALE;
 use crate::data::{EncodeOptions, Split, encode, open_images};
-use crate::tokenizer::{Kl, KlConfig};
-
-/// The scale of the paper's KL-16 on ImageNet.
-const PAPER_SCALE: f64 = 0.2325;
+use crate::tokenizer::Autoencoder;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -60,19 +58,10 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let config = match &args.kl_config {
-        Some(path) => KlConfig::parse(&String::from_utf8_lossy(&read(path)?))
-            .map_err(|error| format!("{}: {error}", path.display()))?,
-        None => KlConfig::kl16(),
-    };
-    let side = args.side.map_or(config.resolution, |side| side as usize);
-    let data = open_images(&args.data, args.split, Some(side))?;
-
     let device = args.device.open()?;
-    let weights = read(&args.kl)?;
-    let named = |error: &dyn std::error::Error| format!("{}: {error}", args.kl.display());
-    let checkpoint = Checkpoint::read(&weights, Weights::Raw).map_err(|error| named(&error))?.without_prefix("loss.");
-    let kl = Kl::load(&config, &checkpoint, &device).map_err(|error| named(&error))?;
+    let (Autoencoder { kl, .. }, weights) = autoencoder::open(&args.kl, args.kl_config.as_deref(), &device)?;
+    let side = args.side.map_or(kl.config().resolution, |side| side as usize);
+    let data = open_images(&args.data, args.split, Some(side))?;
     let mut crc = Crc::new();
     crc.update(&weights);
 
@@ -117,7 +106,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     for bad in &index.unreadable {
         println!("left out: {}: {}", bad.path.display(), bad.what);
     }
-    println!("scale {:.4} measured, 1 / standard deviation; the paper's KL-16: {PAPER_SCALE}", index.measured_scale);
+    println!(
+        "scale {:.4} measured, 1 / standard deviation; the paper's KL-16: {PAPER_LATENT_SCALE}",
+        index.measured_scale
+    );
     if args.scale.is_some() {
         println!("scale {} noted, as asked", index.scale);
     }

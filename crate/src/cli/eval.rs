@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::autoencoder::KlArgs;
 use super::device::{DeviceKind, TrainDevice};
 use super::sample::open;
 use super::settings::SettingsArgs;
@@ -32,6 +33,8 @@ pub struct Args {
     /// Weights folder: config.json, model.safetensors and, once there is one, classifier.safetensors
     #[arg(long, default_value = "weights/fashion")]
     model: PathBuf,
+    #[command(flatten)]
+    kl: KlArgs,
     /// Folder of the real images, train and test
     #[arg(long, required_unless_present = "reference")]
     data: Option<PathBuf>,
@@ -71,7 +74,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let engine = open(&args.model, args.device)?;
+    let engine = args.kl.pictures(open(&args.model, args.device)?, args.device)?;
     let data = args.data.as_deref().map(read_data).transpose()?;
     let extractor: Box<dyn FeatureExtractor> = match (args.features, &args.inception) {
         (Features::Inception, Some(path)) => Box::new(inception(path, args.device)?),
@@ -130,7 +133,7 @@ fn classifier(folder: &Path, engine: &Engine, train: Option<&ImageSet>) -> Resul
         return train_and_keep(&path, engine, train);
     }
     let model = &engine.config.model;
-    let shape = ClassifierShape { channels: model.vae_embed_dim, side: model.img_size, classes: model.class_num };
+    let shape = ClassifierShape { channels: engine.config.channels(), side: model.img_size, classes: model.class_num };
     let checkpoint = read_safetensors(&read(&path)?)?;
     // Small and measured once: always on the CPU, whatever the images are generated on.
     let device = TrainDevice::Cpu.open()?;

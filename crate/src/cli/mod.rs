@@ -1,9 +1,11 @@
 //! The command line: one file a command, each a thin coat over the library.
 //! The doc comments of the arguments are what `--help` prints.
 
+mod autoencoder;
 mod cache;
 mod device;
 mod eval;
+mod import;
 mod patches;
 mod replay;
 mod resample;
@@ -33,6 +35,8 @@ enum Command {
     Replay(replay::Args),
     /// Draw one token again and again, from where a decoding would draw it
     Resample(resample::Args),
+    /// Make a weights folder of a weights file, an official checkpoint for instance
+    Import(import::Args),
     /// Measure how good a weights folder's images are
     Eval(eval::Args),
     /// Find the directions in which a data set's patches differ most
@@ -50,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Sample(args) => sample::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Resample(args) => resample::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Eval(args) => eval::run(args),
         Command::Patches(args) => patches::run(&args),
         Command::Cache(args) => cache::run(&args),

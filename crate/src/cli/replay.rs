@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::autoencoder::KlArgs;
 use super::device::DeviceKind;
 use super::sample::{open, write_grid};
 use super::{Failure, read};
@@ -16,6 +17,8 @@ pub struct Args {
     /// Weights folder: config.json and model.safetensors
     #[arg(long, default_value = "weights/fashion")]
     model: PathBuf,
+    #[command(flatten)]
+    kl: KlArgs,
     /// PNG file for the picture
     #[arg(long)]
     out: Option<PathBuf>,
@@ -33,11 +36,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", args.trace.display());
     let trace = Trace::read(&read(&args.trace)?).map_err(|error| named(&error))?;
-    let engine = open(&args.model, args.device)?;
+    let mut engine = open(&args.model, args.device)?;
+    if args.out.is_some() {
+        engine = args.kl.pictures(engine, args.device)?;
+    }
     let replayed = replay(&engine, &trace).map_err(|error| named(&error))?;
     if let Some(path) = &args.out {
-        let model = &engine.config.model;
-        write_grid(path, &[replayed.image], model.vae_embed_dim, model.img_size)?;
+        write_grid(path, &[replayed.image], engine.tokenizer.image())?;
     }
     let tolerance = args.tolerance.unwrap_or_else(|| passes(&trace.settings));
     let (difference, tokens) = (replayed.difference, replayed.tokens);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 
+use super::autoencoder::KlArgs;
 use super::device::DeviceKind;
 use super::settings::PictureArgs;
 use super::{Failure, read, write};
@@ -22,6 +23,8 @@ pub struct Args {
     /// Weights folder: config.json and model.safetensors
     #[arg(long, default_value = "weights/fashion")]
     model: PathBuf,
+    #[command(flatten)]
+    kl: KlArgs,
     #[command(flatten)]
     picture: PictureArgs,
     /// Number of images
@@ -45,7 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.trace.is_some() && args.count > 1 {
         return Err(format!("a trace is of one image, and --count is {}: leave one of the two out", args.count).into());
     }
-    let engine = open(&args.model, args.device)?;
+    let engine = args.kl.pictures(open(&args.model, args.device)?, args.device)?;
     let settings = Settings { stride: usize::from(args.trace.is_some()), ..args.picture.settings(&engine) };
     let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.picture.seed.wrapping_add(i)).collect();
     let bar = ProgressBar::new((seeds.len().div_ceil(BATCH) * settings.iterations) as u64);
@@ -67,7 +70,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     bar.finish_and_clear();
 
     let model = &engine.config.model;
-    write_grid(&args.out, &images, model.vae_embed_dim, model.img_size)?;
+    write_grid(&args.out, &images, engine.tokenizer.image())?;
     if let Some(path) = &args.latents {
         let shape = vec![images.len(), model.tokens(), model.token_dim()];
         let tensors = [("latents".to_owned(), HostTensor { shape, data: tokens })].into();
@@ -97,7 +100,7 @@ pub fn open(path: &Path, device: DeviceKind) -> Result<Engine, Failure> {
 }
 
 /// Writes images `[channels, side, side]` as a PNG, side by side.
-pub fn write_grid(path: &Path, images: &[Vec<f32>], channels: usize, side: usize) -> Result<(), Failure> {
+pub fn write_grid(path: &Path, images: &[Vec<f32>], [channels, side]: [usize; 2]) -> Result<(), Failure> {
     let saved = Grid::new(images, channels, side)?.save(path);
     saved.map_err(|error| format!("{}: {error}", path.display()).into())
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::autoencoder::KlArgs;
 use super::device::TrainDevice;
 use super::{Failure, stop_on_ctrl_c};
 use crate::config::TokenizerKind;
@@ -30,6 +31,8 @@ pub struct Args {
     recipe: RecipeArgs,
     #[command(flatten)]
     disk: DiskArgs,
+    #[command(flatten)]
+    kl: KlArgs,
     /// Threads that decode images, for each device
     #[arg(long, default_value_t = 2)]
     workers: usize,
@@ -177,6 +180,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         keep_every: args.disk.keep_every,
         log_every: args.disk.log_every,
         sample_every: args.disk.sample_every,
+        autoencoder: args.kl.autoencoder(&devices[0])?,
         dashboard: !args.disk.plain,
         tensorboard: args.disk.tensorboard,
         roof: !args.disk.no_roof,
@@ -230,6 +234,7 @@ fn plan(args: &Args) -> Result<(Plan, Opened), Failure> {
         (None, Some(preset)) => Plan::new(preset.weights(&opened.classes), recipe, examples),
         (None, None) => unreachable!("there was a preset or a run"),
     };
+    plan.weights.latent_scale = opened.latent_scale;
     plan.steps = args.recipe.steps.unwrap_or(plan.steps);
     Ok((plan, opened))
 }

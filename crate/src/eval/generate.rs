@@ -29,8 +29,8 @@ pub struct Generated {
 /// # Errors
 /// [`EvalError::Sample`] for settings that cannot be decoded under, [`EvalError::Classes`] beyond 65,536 classes.
 pub fn generate(engine: &Engine, options: &EvalOptions) -> Result<Generated, EvalError> {
-    let model = &engine.config.model;
-    let classes = model.class_num;
+    let classes = engine.config.model.class_num;
+    let [channels, side] = engine.tokenizer.image();
     if classes > usize::from(u16::MAX) + 1 {
         return Err(EvalError::Classes(classes));
     }
@@ -40,10 +40,10 @@ pub fn generate(engine: &Engine, options: &EvalOptions) -> Result<Generated, Eva
     );
     let started = Instant::now();
     let mut images = ImageSet {
-        pixels: Vec::with_capacity(options.count * model.vae_embed_dim * model.img_size * model.img_size),
+        pixels: Vec::with_capacity(options.count * channels * side * side),
         labels: (0..options.count).map(|i| (i % classes) as u16).collect(),
-        channels: model.vae_embed_dim,
-        side: model.img_size,
+        channels,
+        side,
     };
     for (batch, labels) in images.labels.chunks(BATCH).enumerate() {
         let seed = |i: usize| options.seed.wrapping_add((batch * BATCH + i) as u64);

@@ -286,7 +286,7 @@ fn check(
 ) -> Result<(), EvalError> {
     let model = &config.model;
     let classes = model.class_num;
-    let expected = ClassifierShape { channels: model.vae_embed_dim, side: model.img_size, classes };
+    let expected = ClassifierShape { channels: config.channels(), side: model.img_size, classes };
     let fits = |what, found| if found == expected { Ok(()) } else { Err(EvalError::Shape { what, found, expected }) };
     if let Some(shape) = extractor.shape() {
         fits("classifier", shape)?;

@@ -3,14 +3,21 @@
 
 #[cfg(feature = "burn")]
 mod kl;
+#[cfg(feature = "burn")]
+mod latent;
 mod pixel;
 
 #[cfg(feature = "burn")]
 pub use self::kl::{Kl, KlConfig, KlError, Posterior};
+#[cfg(feature = "burn")]
+pub use self::latent::{Autoencoder, LatentTokenizer};
 pub use self::pixel::PixelTokenizer;
 
 /// Images `[channels, height, width]` in `[-1, 1]` to tokens `[L, C]`, row-major over the grid, and back.
 pub trait Tokenizer {
+    /// Channels of the images, and their side in pixels.
+    fn image(&self) -> [usize; 2];
+
     /// The tokens of `image`.
     fn encode(&self, image: &[f32]) -> Vec<f32>;
 

@@ -33,6 +33,10 @@ impl PixelTokenizer {
 }
 
 impl Tokenizer for PixelTokenizer {
+    fn image(&self) -> [usize; 2] {
+        [self.channels, self.side]
+    }
+
     fn encode(&self, image: &[f32]) -> Vec<f32> {
         self.pixels().map(|pixel| image[pixel]).collect()
     }

@@ -22,7 +22,7 @@ pub use preset::Preset;
 pub use ranks::{RankError, Ranks};
 pub use recipe::{Compute, RateSchedule, Recipe, RecipeError};
 pub use run::{Machines, Outcome, Plan, TrainError, TrainOptions, train};
-pub use samples::{SAMPLES, SamplesError, show_samples};
+pub use samples::{Drawing, SAMPLES, SamplesError, show_samples};
 pub use state::plan as resumed_plan;
 pub use trainer::{StepError, Stepped, Trainer};
 pub use watch::{RowLoss, StepReport, Watch, WatchError, WatchOptions};

@@ -15,12 +15,14 @@ use super::recipe::RecipeError;
 use super::trainer::{StepError, Stepped};
 use super::watch::{StepReport, Watch, WatchError, WatchOptions};
 use super::{
-    Batch, Optimizer, Recipe, SAMPLES, SamplesError, Trainer, flops_per_example, measure_roof, show_samples, state,
+    Batch, Drawing, Optimizer, Recipe, SAMPLES, SamplesError, Trainer, flops_per_example, measure_roof, show_samples,
+    state,
 };
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, WeightsConfig};
 use crate::data::{DataError, Dataset, Loader, LoaderOptions, TokenShape};
 use crate::model::Mar;
+use crate::tokenizer::Autoencoder;
 
 /// What is trained, and how: the same plan and data give the same weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +82,8 @@ pub struct TrainOptions {
     pub log_every: usize,
     /// Steps between samples of the EMA and the raw weights.
     pub sample_every: Option<usize>,
+    /// What makes pictures of the samples of a network of latents.
+    pub autoencoder: Option<Autoencoder>,
     /// Show the dashboard where there is a terminal.
     pub dashboard: bool,
     /// Write event files for TensorBoard.
@@ -105,6 +109,7 @@ impl TrainOptions {
             keep_every: None,
             log_every: 20,
             sample_every: None,
+            autoencoder: None,
             dashboard: false,
             tensorboard: false,
             roof: false,
@@ -361,6 +366,7 @@ struct Teller<'a> {
     plan: &'a Plan,
     options: &'a TrainOptions,
     watch: Watch,
+    drawing: Drawing,
     stop: &'a Arc<AtomicBool>,
     saved: Instant,
     bad: usize,
@@ -388,7 +394,8 @@ impl<'a> Teller<'a> {
             batch: recipe.batch,
         };
         let watch = Watch::open(&options.out, watched, step, stop.clone())?;
-        Ok(Self { plan, options, watch, stop, saved: Instant::now(), bad: 0 })
+        let drawing = Drawing::on(device, options.autoencoder.clone());
+        Ok(Self { plan, options, watch, drawing, stop, saved: Instant::now(), bad: 0 })
     }
 
     /// Names the files that could not be read since the last time.
@@ -430,7 +437,7 @@ impl<'a> Teller<'a> {
             let (ema, raw) = (trainer.optimizer.ema(trainer.model.names()), trainer.model.to_checkpoint());
             for (tag, weights) in [("ema", ema), ("raw", raw)] {
                 let drawn = (&self.plan.weights, &weights);
-                show_samples(&mut self.watch, out, drawn, (step, tag), SAMPLES, self.stop)?;
+                show_samples(&mut self.watch, out, &self.drawing, drawn, (step, tag), SAMPLES, self.stop)?;
             }
         }
         Ok(())

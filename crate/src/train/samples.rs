@@ -1,5 +1,5 @@
 //! Samples of a network in training: the same classes and seeds each time, so that one sees it learn.
-//! Drawn by the fast engine on the processor, from weights that were copied to the host.
+//! Drawn by the fast engine on the processor, or in plain Burn on the GPU that trains, from weights copied to the host.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,27 @@ use crate::grid::{Grid, GridError};
 use crate::network::{Device, LoadError, Network};
 use crate::replace::replace;
 use crate::sampler::{OrderKind, SampleError};
+use crate::tokenizer::{Autoencoder, KlError, LatentTokenizer};
 
 /// Images of a grid, unless asked otherwise.
 pub const SAMPLES: usize = 16;
+
+/// What samples are drawn by.
+#[derive(Clone)]
+pub struct Drawing {
+    /// Where the network computes.
+    pub device: Device,
+    /// What makes pictures of latents, if those are what the network draws.
+    pub autoencoder: Option<Autoencoder>,
+}
+
+impl Drawing {
+    /// On the device that trains: a GPU as it is, the processor by its fast engine.
+    pub fn on(device: &burn::tensor::Device, autoencoder: Option<Autoencoder>) -> Self {
+        let processor = *device == burn::tensor::Device::flex();
+        Self { device: if processor { Device::Cpu } else { Device::Burn(device.clone()) }, autoencoder }
+    }
+}
 
 /// Why no samples could be drawn or kept.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +41,9 @@ pub enum SamplesError {
     /// The weights.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The autoencoder.
+    #[error(transparent)]
+    Kl(#[from] KlError),
     /// Decoding.
     #[error(transparent)]
     Sample(#[from] SampleError),
@@ -51,16 +72,17 @@ pub enum SamplesError {
 pub fn show_samples(
     watch: &mut Watch,
     out: &Path,
+    drawing: &Drawing,
     (config, weights): (&WeightsConfig, &Checkpoint),
     (step, tag): (usize, &str),
     count: usize,
     stop: &AtomicBool,
 ) -> Result<(), SamplesError> {
-    if let Some(reason) = no_picture(config) {
+    if let Some(reason) = no_picture(config, drawing) {
         watch.note(&format!("no samples of step {step}: {reason}"));
         return Ok(());
     }
-    let Some(grid) = draw(config, weights, count, stop)? else { return Ok(()) };
+    let Some(grid) = draw(drawing, config, weights, count, stop)? else { return Ok(()) };
     let folder = out.join("samples");
     let path = folder.join(format!("step-{step:08}-{tag}.png"));
     std::fs::create_dir_all(&folder)
@@ -71,23 +93,32 @@ pub fn show_samples(
 }
 
 /// Why the tokens of `config` are no picture, if so.
-fn no_picture(config: &WeightsConfig) -> Option<String> {
+fn no_picture(config: &WeightsConfig, drawing: &Drawing) -> Option<String> {
     let channels = config.model.vae_embed_dim;
-    (config.tokenizer == TokenizerKind::Kl || !matches!(channels, 1 | 3))
-        .then(|| format!("its tokens are latents of {channels} channels, which need their own decoder"))
+    match config.tokenizer {
+        TokenizerKind::Kl if drawing.autoencoder.is_none() => {
+            Some(format!("its tokens are latents of {channels} channels: give their autoencoder, --kl, to see them"))
+        }
+        TokenizerKind::Pixel if !matches!(channels, 1 | 3) => Some(format!("its tokens have {channels} channels")),
+        _ => None,
+    }
 }
 
 /// `count` images, of the classes in turn and seeds from 0, under the settings that `config` names; `None` once `stop` is
 /// set.
 fn draw(
+    drawing: &Drawing,
     config: &WeightsConfig,
     weights: &Checkpoint,
     count: usize,
     stop: &AtomicBool,
 ) -> Result<Option<Grid>, SamplesError> {
     let model = &config.model;
-    let network = pollster::block_on(Network::load(model, weights, &Device::Cpu))?;
-    let engine = Engine::new(config.clone(), network);
+    let network = pollster::block_on(Network::load(model, weights, &drawing.device))?;
+    let mut engine = Engine::new(config.clone(), network);
+    if let (TokenizerKind::Kl, Some(autoencoder)) = (config.tokenizer, &drawing.autoencoder) {
+        engine.tokenizer = Box::new(LatentTokenizer::new(autoencoder.clone(), config)?);
+    }
     let plans: Vec<(Label, u64)> = (0..count).map(|i| (Some(i % model.class_num), i as u64)).collect();
     let mut decoding = engine.decode(&plans, OrderKind::Random, engine.settings(), None)?;
     while pollster::block_on(decoding.advance())?.is_some() {
@@ -95,7 +126,8 @@ fn draw(
             return Ok(None);
         }
     }
-    Ok(Some(Grid::new(&engine.images(&decoding), model.vae_embed_dim, model.img_size)?))
+    let [channels, side] = engine.tokenizer.image();
+    Ok(Some(Grid::new(&engine.images(&decoding), channels, side)?))
 }
 
 #[cfg(test)]
@@ -121,6 +153,10 @@ mod tests {
         Watch::open(out, options, 0, Arc::default()).unwrap()
     }
 
+    fn drawing() -> Drawing {
+        Drawing::on(&burn::tensor::Device::flex(), None)
+    }
+
     fn tiny() -> (WeightsConfig, Checkpoint) {
         let mut config = Preset::Tiny.weights(&[]);
         config.defaults = crate::config::Defaults { iterations: 3, steps: 5, ..config.defaults };
@@ -134,7 +170,8 @@ mod tests {
         let (config, weights) = tiny();
         let out = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
-        show_samples(&mut watch(out.path()), out.path(), (&config, &weights), (1000, "ema"), 12, &stop).unwrap();
+        show_samples(&mut watch(out.path()), out.path(), &drawing(), (&config, &weights), (1000, "ema"), 12, &stop)
+            .unwrap();
         let file = std::fs::read(out.path().join("samples/step-00001000-ema.png")).unwrap();
         let picture = image::load_from_memory(&file).unwrap().to_luma8();
         assert_eq!(picture.dimensions(), (4 * 28, 3 * 28));
@@ -156,11 +193,46 @@ mod tests {
         let (mut config, weights) = tiny();
         let out = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(true);
-        show_samples(&mut watch(out.path()), out.path(), (&config, &weights), (1, "raw"), 1, &stop).unwrap();
-        config.model = crate::config::MarConfig { vae_stride: 16, vae_embed_dim: 16, ..config.model };
+        show_samples(&mut watch(out.path()), out.path(), &drawing(), (&config, &weights), (1, "raw"), 1, &stop)
+            .unwrap();
+        config.model = crate::config::MarConfig { vae_stride: 14, vae_embed_dim: 16, patch_size: 1, ..config.model };
         stop.store(false, Ordering::Relaxed);
-        show_samples(&mut watch(out.path()), out.path(), (&config, &weights), (1, "raw"), 1, &stop).unwrap();
+        show_samples(&mut watch(out.path()), out.path(), &drawing(), (&config, &weights), (1, "raw"), 1, &stop)
+            .unwrap();
         assert!(!out.path().join("samples").exists());
+    }
+
+    /// A grid of colour pictures, once there is what makes them of latents; before, only a note.
+    #[test]
+    fn latents_are_shown_through_their_autoencoder() {
+        use crate::checkpoint::read_safetensors;
+        use crate::tokenizer::{Kl, KlConfig};
+
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/parity/kl-tiny");
+        let config = KlConfig::parse(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+        let checkpoint = read_safetensors(&std::fs::read(folder.join("model.safetensors")).unwrap()).unwrap();
+        let device = burn::tensor::Device::flex();
+        let kl = Kl::load(&config, &checkpoint, &device).unwrap();
+        let with = Drawing::on(&device, Some(Autoencoder { kl, device: device.clone() }));
+
+        let (mut config, _) = tiny();
+        (config.tokenizer, config.clip_denoised, config.latent_scale) = (TokenizerKind::Kl, false, Some(0.5));
+        let model =
+            crate::config::MarConfig { img_size: 16, vae_stride: 2, vae_embed_dim: 4, patch_size: 2, ..config.model };
+        config.model = model;
+        let weights = Mar::init(&config.model, 0, &device).to_checkpoint();
+        let (out, stop) = (tempfile::tempdir().unwrap(), AtomicBool::new(false));
+        for (drawing, there) in [(drawing(), false), (with, true)] {
+            let shown = (&config, &weights);
+            show_samples(&mut watch(out.path()), out.path(), &drawing, shown, (7, "raw"), 4, &stop).unwrap();
+            let file = out.path().join("samples/step-00000007-raw.png");
+            assert_eq!(file.exists(), there);
+            if there {
+                let picture = image::open(file).unwrap();
+                assert_eq!((picture.width(), picture.height()), (2 * 16, 2 * 16));
+                assert!(picture.to_rgb8().pixels().any(|pixel| pixel.0[0] != pixel.0[1]), "in colour");
+            }
+        }
     }
 
     #[test]
@@ -170,7 +242,8 @@ mod tests {
         // A file where the folder should be.
         std::fs::write(out.path().join("samples"), b"").unwrap();
         let stop = AtomicBool::new(false);
-        let shown = show_samples(&mut watch(out.path()), out.path(), (&config, &weights), (1, "raw"), 1, &stop);
+        let shown =
+            show_samples(&mut watch(out.path()), out.path(), &drawing(), (&config, &weights), (1, "raw"), 1, &stop);
         let error = shown.unwrap_err().to_string();
         assert!(error.contains("step-00000001-raw.png"), "{error}");
     }

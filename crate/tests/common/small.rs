@@ -34,6 +34,7 @@ pub fn weights() -> (WeightsConfig, Checkpoint) {
         name: "test".into(),
         classes: ["a", "b", "c"].map(String::from).to_vec(),
         tokenizer: TokenizerKind::Pixel,
+        latent_scale: None,
         clip_denoised: true,
         defaults: Defaults { cfg: 1.0, iterations: 4, steps: 4, temperature: 1.0 },
         model: model.clone(),

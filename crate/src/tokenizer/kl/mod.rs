@@ -35,6 +35,18 @@ pub enum KlError {
     /// Its weights.
     #[error("the KL autoencoder: {0}")]
     Checkpoint(#[from] CheckpointError),
+    /// It makes other latents than the weights were trained on.
+    #[error(
+        "the KL autoencoder's latents have {} channels, one for {} pixels a side; the weights draw {}, for {}. Give the \
+         autoencoder that they were trained on",
+        found[0], found[1], expected[0], expected[1]
+    )]
+    Unfit {
+        /// Channels and stride of the autoencoder.
+        found: [usize; 2],
+        /// Those of the weights.
+        expected: [usize; 2],
+    },
 }
 
 /// The normal distribution that the encoder gives every latent number, both `[n, embed_dim, h, w]`.
