@@ -33,7 +33,7 @@ pub struct Args {
     /// Folder of Fashion-MNIST's idx files, to train on.
     #[arg(long, required_if_eq("only", "train"))]
     data: Option<PathBuf>,
-    /// Besides, `PyTorch` alone at mar-base's size, with random weights.
+    /// Besides, at mar-base's size and with random weights, sampling by `PyTorch` alone, and training by both.
     #[arg(long)]
     mar_base: bool,
 }
@@ -110,6 +110,9 @@ pub fn run(args: &Args) -> Result<()> {
         let out = folder.join("train.json");
         let mut command = python.script("train.py");
         command.arg("--data").arg(absolute(data).context("where is the data?")?).arg("--out").arg(&out);
+        if args.mar_base {
+            command.arg("--mar-base");
+        }
         if let Some(rounds) = args.rounds {
             command.args(["--rounds", &rounds.to_string()]);
         }
