@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 
 use super::buffer::Buffer;
 use super::math::{exp, store};
-use super::tile::{Block, VECTORS, blocks, columns, tallest, tile};
+use super::tile::{Block, VECTORS, blocks, columns, tallest, tile, turn};
 
 /// What attention works in, kept between calls.
 #[derive(Default)]
@@ -13,6 +13,7 @@ pub struct Scratch {
     keys: Buffer,
     values: Buffer,
     scores: Buffer,
+    turned: Buffer,
 }
 
 /// `out = softmax(q k^T / sqrt(d)) v` within each image.
@@ -48,6 +49,7 @@ impl WithSimd for Attend<'_> {
         let keys = scratch.keys.of(padded * dim);
         let values = scratch.values.of(dim.next_multiple_of(columns::<S>()) * seq);
         let scores = scratch.scores.of(tallest::<S>() * padded);
+        let turned = scratch.turned.of(tallest::<S>() * dim.max(seq));
         let mut first = 0;
         while first < count {
             let image = row(first) / seq;
@@ -63,6 +65,7 @@ impl WithSimd for Attend<'_> {
                     keys: S::as_simd_f32s(keys).0,
                     values: S::as_simd_f32s(values).0,
                     scores: &mut *scores,
+                    turned: &mut *turned,
                     seq,
                     dim,
                     out: &mut out[first * width + head * dim..],
@@ -113,6 +116,8 @@ struct Head<'a, S: Simd, Q, L> {
     values: &'a [S::f32s],
     /// A block's, `[rows, seq]`, with room for the keys' padding.
     scores: &'a mut [f32],
+    /// What a block's products read, turned: its queries, then its scores.
+    turned: &'a mut [f32],
     seq: usize,
     dim: usize,
     out: &'a mut [f32],
@@ -127,7 +132,9 @@ impl<'a, S: Simd, Q: Fn(usize) -> &'a [f32], L: Fn(usize) -> usize> Block<S> for
     fn block<const MR: usize>(&mut self, simd: S, row: usize) {
         let zero = [simd.splat_f32s(0.0); VECTORS];
         let (seq, padded) = (self.seq, self.seq.next_multiple_of(columns::<S>()));
-        let queries = std::array::from_fn(|r| (self.query)(row + r));
+        let queries = &mut self.turned[..MR * self.dim];
+        turn::<MR>(std::array::from_fn(|r| (self.query)(row + r)), queries);
+        let (queries, _) = queries.as_chunks::<MR>();
         for (first, keys) in (0..padded).step_by(columns::<S>()).zip(self.keys.chunks_exact(self.dim * VECTORS)) {
             let sums = tile::<S, MR>(simd, queries, keys, zero);
             for (r, sums) in sums.into_iter().enumerate() {
@@ -142,7 +149,9 @@ impl<'a, S: Simd, Q: Fn(usize) -> &'a [f32], L: Fn(usize) -> usize> Block<S> for
                 weights[asks(row + r) * seq..][..seq].copy_from_slice(&scores[..seq]);
             }
         }
-        let scores = std::array::from_fn(|r| &self.scores[r * padded..][..seq]);
+        let scores = &mut self.turned[..MR * seq];
+        turn::<MR>(std::array::from_fn(|r| &self.scores[r * padded..][..seq]), scores);
+        let (scores, _) = scores.as_chunks::<MR>();
         for (first, values) in (0..self.dim).step_by(columns::<S>()).zip(self.values.chunks_exact(seq * VECTORS)) {
             let sums = tile::<S, MR>(simd, scores, values, zero);
             for (r, sums) in sums.into_iter().enumerate() {

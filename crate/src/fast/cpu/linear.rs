@@ -1,11 +1,19 @@
 //! Linear layers: weights packed once, in the order in which the kernel reads them, and what follows done in registers.
 //! Appendix B of the paper says where they stand; [`super::tile`] says how they are multiplied.
 
+use std::cell::Cell;
+
 use pulp::{Simd, WithSimd};
 
 use super::buffer::Buffer;
 use super::math::{gelu, load, silu, store};
-use super::tile::{Block, VECTORS, blocks, columns, tile};
+use super::tile::{Block, VECTORS, blocks, columns, tile, turn};
+
+thread_local! {
+    /// The rows of the layer under way, turned for [`tile`]. A cell, so that no closure stands between the kernel and the
+    /// function that is compiled for the machine.
+    static TURNED: Cell<Buffer> = Cell::default();
+}
 
 /// `x W + b`, the columns in panels.
 pub struct Linear {
@@ -151,10 +159,13 @@ impl<F: Finish> WithSimd for Apply<'_, F> {
         let (bias, _) = S::as_simd_f32s(layer.bias.get());
         let (bias, _) = bias.as_chunks::<VECTORS>();
         let panels = weight.chunks_exact(layer.d_in * VECTORS).zip(bias);
+        let mut buffer = TURNED.take();
+        let turned = buffer.of(x.len());
+        blocks(simd, rows, &mut Turn { x, d_in: layer.d_in, to: &mut *turned });
         // A panel stays in the nearest cache while all rows pass by: every weight is fetched once.
         for (first, (panel, &bias)) in (0..layer.d_out).step_by(columns::<S>()).zip(panels) {
             let mut work = Panel {
-                x,
+                x: turned,
                 d_in: layer.d_in,
                 weights: panel,
                 bias,
@@ -165,11 +176,28 @@ impl<F: Finish> WithSimd for Apply<'_, F> {
             };
             blocks(simd, rows, &mut work);
         }
+        TURNED.set(buffer);
+    }
+}
+
+/// The rows of each block as [`tile`] reads them, where they stood.
+struct Turn<'a> {
+    x: &'a [f32],
+    d_in: usize,
+    to: &'a mut [f32],
+}
+
+impl<S: Simd> Block<S> for Turn<'_> {
+    #[inline(always)]
+    fn block<const MR: usize>(&mut self, _: S, row: usize) {
+        let rows = std::array::from_fn(|r| &self.x[(row + r) * self.d_in..][..self.d_in]);
+        turn::<MR>(rows, &mut self.to[row * self.d_in..][..MR * self.d_in]);
     }
 }
 
 /// One panel's columns, for any of the rows.
 struct Panel<'a, S: Simd, F> {
+    /// Turned.
     x: &'a [f32],
     d_in: usize,
     weights: &'a [S::f32s],
@@ -183,7 +211,7 @@ struct Panel<'a, S: Simd, F> {
 impl<S: Simd, F: Finish> Block<S> for Panel<'_, S, F> {
     #[inline(always)]
     fn block<const MR: usize>(&mut self, simd: S, row: usize) {
-        let x = std::array::from_fn(|r| &self.x[(row + r) * self.d_in..][..self.d_in]);
+        let (x, _) = self.x[row * self.d_in..][..MR * self.d_in].as_chunks::<MR>();
         let sums = tile::<S, MR>(simd, x, self.weights, self.bias);
         for (r, sums) in sums.into_iter().enumerate() {
             let row = row + r;

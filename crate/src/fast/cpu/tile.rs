@@ -7,7 +7,10 @@ use pulp::Simd;
 compile_error!("relaxed-simd alone leaves `mul_add` in two parts: build with `-C target-feature=+relaxed-simd` too");
 
 /// Vectors a panel is wide.
-pub const VECTORS: usize = 2;
+///
+/// In a page the sums are three by three: a browser keeps one of the 16 registers for itself, and a product that is not fused
+/// with its sum needs another, so that twelve sums would go to memory and back.
+pub const VECTORS: usize = if cfg!(target_family = "wasm") { 3 } else { 2 };
 
 /// Columns of a panel.
 pub const fn columns<S: Simd>() -> usize {
@@ -17,7 +20,7 @@ pub const fn columns<S: Simd>() -> usize {
 /// Rows whose sums the registers hold beside a row of the panel and one number of x.
 pub const fn tallest<S: Simd>() -> usize {
     if cfg!(target_family = "wasm") {
-        6
+        3
     } else if S::REGISTER_COUNT >= 32 {
         12
     } else {
@@ -25,42 +28,39 @@ pub const fn tallest<S: Simd>() -> usize {
     }
 }
 
-/// `start + rows panel`: `panel` is `[depth, VECTORS]`, each row has `depth` numbers.
+/// `start + x panel`: `x` is `[depth, MR]`, `panel` `[depth, VECTORS]`.
+///
+/// Both lie in the order in which they are read: with rows of x apart, their addresses are more work than the sums.
 #[inline(always)]
 pub fn tile<S: Simd, const MR: usize>(
     simd: S,
-    rows: [&[f32]; MR],
+    x: &[[f32; MR]],
     panel: &[S::f32s],
     start: [S::f32s; VECTORS],
 ) -> [[S::f32s; VECTORS]; MR] {
-    /// Steps the loop is unrolled by: fewer additions to addresses.
-    const UNROLL: usize = 4;
-
     let mut sums = [start; MR];
-    let (quads, rest) = panel.as_chunks::<{ UNROLL * VECTORS }>();
-    let split = rows.map(|row| row.as_chunks::<UNROLL>());
-    let fours = split.map(|(fours, _)| &fours[..quads.len()]);
-    for (k, quad) in quads.iter().enumerate() {
-        for i in 0..UNROLL {
-            for r in 0..MR {
-                let x = simd.splat_f32s(fours[r][k][i]);
-                for v in 0..VECTORS {
-                    sums[r][v] = simd.mul_add_e_f32s(x, quad[VECTORS * i + v], sums[r][v]);
-                }
-            }
-        }
-    }
-    let (rest, _) = rest.as_chunks::<VECTORS>();
-    let ones = split.map(|(_, ones)| &ones[..rest.len()]);
-    for (k, row) in rest.iter().enumerate() {
+    let (panel, _) = panel.as_chunks::<VECTORS>();
+    for (x, weights) in x.iter().zip(panel) {
         for r in 0..MR {
-            let x = simd.splat_f32s(ones[r][k]);
+            let x = simd.splat_f32s(x[r]);
             for v in 0..VECTORS {
-                sums[r][v] = simd.mul_add_e_f32s(x, row[v], sums[r][v]);
+                sums[r][v] = simd.mul_add_e_f32s(x, weights[v], sums[r][v]);
             }
         }
     }
     sums
+}
+
+/// `rows` as [`tile`] reads them, in `to`, which has room for them.
+#[inline(always)]
+pub fn turn<const MR: usize>(rows: [&[f32]; MR], to: &mut [f32]) {
+    let (to, _) = to.as_chunks_mut::<MR>();
+    let rows = rows.map(|row| &row[..to.len()]);
+    for (k, to) in to.iter_mut().enumerate() {
+        for r in 0..MR {
+            to[r] = rows[r][k];
+        }
+    }
 }
 
 /// Work on `MR` rows at once, from `row` on.
@@ -80,9 +80,9 @@ pub fn blocks<S: Simd>(simd: S, rows: usize, work: &mut impl Block<S>) {
             1 => work.block::<1>(simd, row),
             2 => work.block::<2>(simd, row),
             3 => work.block::<3>(simd, row),
-            4 => work.block::<4>(simd, row),
-            5 => work.block::<5>(simd, row),
-            6 => work.block::<6>(simd, row),
+            4 if tallest::<S>() > 3 => work.block::<4>(simd, row),
+            5 if tallest::<S>() > 3 => work.block::<5>(simd, row),
+            6 if tallest::<S>() > 3 => work.block::<6>(simd, row),
             7 if tallest::<S>() > 6 => work.block::<7>(simd, row),
             8 if tallest::<S>() > 6 => work.block::<8>(simd, row),
             9 if tallest::<S>() > 6 => work.block::<9>(simd, row),
