@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def roof(device: str) -> dict[str, float]:
     return {"gigaflops": 2 * a.shape[0] ** 3 / product / 1e9, "gigabytes": 2 * source.nbytes / copy / 1e9}
 
 
-def one_image(mar: Mar, ours: Marscope, settings: Settings, rounds: int, threads: int) -> dict:
+def one_image(mar: Mar, ours: Marscope, settings: Settings, rounds: int, threads: int, of: str = "") -> dict:
     """A single image on the CPU."""
     torch.set_num_threads(threads)
     decoding = Decoding(mar, settings, 1, "cpu")
@@ -166,7 +167,7 @@ def one_image(mar: Mar, ours: Marscope, settings: Settings, rounds: int, threads
         times = ours.image(threads)
         found += samples("marscope", settings.steps, times.backbone, times.head)
         found += samples("PyTorch eager", settings.steps, *decoding.run()[:2])
-    done = group(f"native, CPU, {threads} threads, one image", "cpu", found, largest(theirs, tokens))
+    done = group(f"native, CPU, {threads} threads, one image{of}", "cpu", found, largest(theirs, tokens))
     return done | {"roofs": roofs, "plan": decoding.plan}
 
 
@@ -202,7 +203,7 @@ def group(name: str, device: str, found: list[dict], difference: float | None, n
 def peer_alone(
     mar: Mar, settings: Settings, name: str, device: str, images: int, rounds: int, only: range | None
 ) -> dict:
-    """PyTorch by itself: on a GPU eager and as CUDA graphs, or at a size that marscope's command line has no weights for."""
+    """PyTorch by itself: on a GPU, eager and as CUDA graphs."""
     decoding, found = Decoding(mar, settings, images, device, only), []
     kinds = {"PyTorch eager": False} | ({"PyTorch, CUDA graphs": True} if device == "cuda" else {})
     for graphs in kinds.values():
@@ -225,15 +226,22 @@ def main() -> None:
         "--threads", type=int, nargs="+", default=[1, os.cpu_count() or 1], help="numbers of CPU threads"
     )
     parser.add_argument("--images", type=int, default=64, help="images of the batch; 0 leaves it out")
-    parser.add_argument("--size", choices=["weights", "mar-base"], default="weights", help="mar-base: PyTorch alone")
+    parser.add_argument("--size", choices=["weights", "mar-base"], default="weights", help="of the network")
     parser.add_argument("--out", type=Path, default=ROOT / "target/bench/native.json", help="raw times as JSON")
     args = parser.parse_args()
 
     groups = []
     if args.size == "mar-base":
-        mar = Mar(MAR_BASE, weights_folder.random(MAR_BASE), 100, clip=False)
+        # Few iterations of few steps: the network is a hundred times the shipped one.
+        settings, random = Settings(4, 25, 3.0), weights_folder.random(MAR_BASE)
+        mar, threads = Mar(MAR_BASE, random, settings.steps, clip=True), max(args.threads)
+        with tempfile.TemporaryDirectory() as folder:
+            config = weights_folder.config_of(MAR_BASE, settings.iterations, settings.steps)
+            weights_folder.write(Path(folder), config, random)
+            ours, of = Marscope(args.marscope, Path(folder), LABEL, SEED), " of mar-base (4 iterations, 25 steps)"
+            groups.append(one_image(mar, ours, settings, min(args.rounds, 3), threads, of))
         settings, some = Settings(64, 100, 3.0), range(30, 34)
-        groups.append(peer_alone(mar, settings, "native, CPU, mar-base", "cpu", 1, args.rounds, some))
+        mar = Mar(MAR_BASE, random, settings.steps, clip=False)
     else:
         config, tensors = weights_folder.read(args.weights)
         defaults = config["defaults"]

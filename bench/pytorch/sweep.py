@@ -19,36 +19,6 @@ STEPS = 50
 GRIDS, WIDTHS, STEP_COUNTS, BATCHES = (5, 7, 10, 14, 20), (64, 128, 256, 512), (10, 25, 50, 100, 250), (1, 4, 16, 64)
 
 
-def config_of(shape: Shape, steps: int) -> dict:
-    """config.json of `shape`: grey pixels in patches of 4."""
-    return {
-        "name": "random",
-        "classes": [str(i) for i in range(shape.classes)],
-        "tokenizer": "pixel",
-        "clip_denoised": True,
-        "defaults": {"cfg": 3.0, "iterations": 16, "steps": steps, "temperature": 1.0},
-        "model": {
-            "img_size": 4 * shape.grid,
-            "vae_stride": 1,
-            "patch_size": 4,
-            "vae_embed_dim": 1,
-            "encoder_embed_dim": shape.width,
-            "encoder_depth": shape.depth,
-            "encoder_num_heads": shape.heads,
-            "decoder_embed_dim": shape.width,
-            "decoder_depth": shape.depth,
-            "decoder_num_heads": shape.heads,
-            "mlp_ratio": shape.hidden / shape.width,
-            "class_num": shape.classes,
-            "buffer_size": shape.buffer,
-            "diffloss_d": shape.head_depth,
-            "diffloss_w": shape.head_width,
-            "num_sampling_steps": str(steps),
-            "diffusion_batch_mul": 1,
-        },
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=ROOT / "target/bench/sweep", help="folder for the folders")
@@ -59,7 +29,7 @@ def main() -> None:
 
     def point(axis: str, value: int, shape: Shape, steps: int = STEPS) -> None:
         folder = args.out / f"{axis}-{value}"
-        config = config_of(shape, steps)
+        config = weights_folder.config_of(shape, 16, steps)
         weights_folder.write(folder, config, weights_folder.random(shape))
         shape_entry = {**vars(shape), "tokens": shape.tokens}
         entry = {"shape": shape_entry, **plan(shape, config["defaults"], 7, folder)}

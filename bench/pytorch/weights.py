@@ -55,6 +55,36 @@ def shape_of(config: dict) -> Shape:
     )
 
 
+def config_of(shape: Shape, iterations: int, steps: int) -> dict:
+    """config.json of `shape`: grey pixels in patches of 4."""
+    return {
+        "name": "random",
+        "classes": [str(i) for i in range(shape.classes)],
+        "tokenizer": "pixel",
+        "clip_denoised": True,
+        "defaults": {"cfg": 3.0, "iterations": iterations, "steps": steps, "temperature": 1.0},
+        "model": {
+            "img_size": 4 * shape.grid,
+            "vae_stride": 1,
+            "patch_size": 4,
+            "vae_embed_dim": 1,
+            "encoder_embed_dim": shape.width,
+            "encoder_depth": shape.depth,
+            "encoder_num_heads": shape.heads,
+            "decoder_embed_dim": shape.width,
+            "decoder_depth": shape.depth,
+            "decoder_num_heads": shape.heads,
+            "mlp_ratio": shape.hidden / shape.width,
+            "class_num": shape.classes,
+            "buffer_size": shape.buffer,
+            "diffloss_d": shape.head_depth,
+            "diffloss_w": shape.head_width,
+            "num_sampling_steps": str(steps),
+            "diffusion_batch_mul": 1,
+        },
+    }
+
+
 def tensors(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a safetensors file, as f32."""
     data = path.read_bytes()

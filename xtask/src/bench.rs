@@ -33,7 +33,7 @@ pub struct Args {
     /// Folder of Fashion-MNIST's idx files, to train on.
     #[arg(long, required_if_eq("only", "train"))]
     data: Option<PathBuf>,
-    /// Besides, at mar-base's size and with random weights, sampling by `PyTorch` alone, and training by both.
+    /// Besides, sampling and training at mar-base's size, with random weights.
     #[arg(long)]
     mar_base: bool,
 }
