@@ -5,7 +5,7 @@ mod block;
 mod decoder;
 mod encoder;
 mod head;
-mod kernels;
+pub(crate) mod kernels;
 pub mod ops;
 mod params;
 

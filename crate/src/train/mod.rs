@@ -12,6 +12,7 @@ mod run;
 mod samples;
 mod state;
 mod trainer;
+mod update;
 mod watch;
 
 pub use batch::{Batch, loss};

@@ -7,6 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _};
 use burn::tensor::{Tensor, TensorData};
 
+use super::update::{self, average};
 use super::{Grads, Recipe};
 use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor, decays};
 use crate::model::{Mar, Names, from_official, to_official};
@@ -18,10 +19,14 @@ pub(super) const MOMENT_2: &str = "optimizer.exp_avg_sq.";
 /// Steps that a parameter has made: fewer than the run's, for where all tokens are masked `z_proj` has no gradient.
 pub(super) const STEPS: &str = "optimizer.step.";
 
+/// AdamW's first beta, and what it adds to the square root that it divides by.
+const BETA_1: f32 = 0.9;
+const EPSILON: f32 = 1e-8;
+
 /// AdamW's numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptimizerSettings {
-    /// Second beta; the first is 0.9.
+    /// Second beta; the first is [`BETA_1`].
     pub beta_2: f32,
     /// Decoupled weight decay.
     pub weight_decay: f32,
@@ -46,7 +51,7 @@ struct Slot {
 pub struct Optimizer {
     decayed: AdamW,
     plain: AdamW,
-    clip: f32,
+    settings: OptimizerSettings,
     slots: BTreeMap<String, Slot>,
 }
 
@@ -64,10 +69,10 @@ impl Optimizer {
         let mut slots = Slots(model.names(), BTreeMap::new());
         model.visit(&mut slots);
         let adamw = |decay| {
-            let config = AdamWConfig::new().with_beta_1(0.9).with_beta_2(settings.beta_2);
-            config.with_epsilon(1e-8).with_weight_decay(decay).build()
+            let config = AdamWConfig::new().with_beta_1(BETA_1).with_beta_2(settings.beta_2);
+            config.with_epsilon(EPSILON).with_weight_decay(decay).build()
         };
-        Self { decayed: adamw(settings.weight_decay), plain: adamw(0.0), clip: settings.clip, slots: slots.1 }
+        Self { decayed: adamw(settings.weight_decay), plain: adamw(0.0), settings, slots: slots.1 }
     }
 
     /// Moves `model` by one step at `rate` along `gradients`, whose common norm is `norm`, and the EMA after it with `ema`
@@ -75,7 +80,7 @@ impl Optimizer {
     pub fn step(&mut self, model: Mar, gradients: Grads, norm: f32, rate: f64, ema: f32) -> Mar {
         let names = model.names().clone();
         // As torch's `clip_grad_norm_`.
-        let scale = (self.clip / (norm + 1e-6)).min(1.0);
+        let scale = (self.settings.clip / (norm + 1e-6)).min(1.0);
         model.map(&mut Update { optimizer: self, names: &names, gradients, scale, rate, ema })
     }
 
@@ -161,14 +166,24 @@ impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = &self.names[&param.id];
         let Some(gradient) = self.gradients.take(&name.official) else { return param };
-        let adamw = if decays(&name.official, D) { &self.optimizer.decayed } else { &self.optimizer.plain };
-        let slot = self.optimizer.slots.get_mut(&name.official).expect("a slot for every parameter");
+        let Optimizer { decayed, plain, settings, slots } = &mut *self.optimizer;
+        let (adamw, decay) = if decays(&name.official, D) { (decayed, settings.weight_decay) } else { (plain, 0.0) };
+        let (rate, scale, betas) = (self.rate, self.scale, [BETA_1, settings.beta_2]);
+        let slot = slots.get_mut(&name.official).expect("a slot for every parameter");
         param.map(|value| {
             let shape = value.shape();
-            let gradient = gradient * self.scale;
-            let (moved, state) = adamw.step(self.rate, flat(value.inner()), gradient, slot.adamw.take());
+            let (value, state) = (flat(value.inner()), slot.adamw.take());
+            let (moved, state) = if update::serves(&value) {
+                let step = update::Step { rate, betas, epsilon: EPSILON, decay, scale };
+                let (moved, momentum) = step.take(value, gradient, state.map(|state| state.momentum));
+                (moved, Some(AdamWState::new(momentum)))
+            } else {
+                adamw.step(rate, value, gradient * scale, state)
+            };
             slot.adamw = state;
-            slot.ema = slot.ema.clone() * self.ema + moved.clone() * (1.0 - self.ema);
+            // Taken out of its slot, it can change where it stands.
+            let ema = std::mem::replace(&mut slot.ema, moved.clone());
+            slot.ema = average(ema, moved.clone(), self.ema);
             Tensor::from_inner(moved.reshape(shape)).require_grad()
         })
     }

@@ -11,7 +11,7 @@ mod attention;
 mod gate;
 mod linear;
 mod norm;
-mod rows;
+pub(crate) mod rows;
 #[cfg(feature = "train")]
 mod tape;
 #[cfg(all(test, feature = "train"))]
