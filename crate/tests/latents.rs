@@ -17,7 +17,7 @@ const SCALE: f32 = 0.5;
 
 fn marscope(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_marscope"));
-    command.args(arguments.iter().map(|argument| argument.as_ref())).output().unwrap()
+    command.args(arguments.iter().map(AsRef::as_ref)).output().unwrap()
 }
 
 fn done(output: &Output) {

@@ -165,7 +165,9 @@ impl HeadOps {
         cost: &mut Cost,
     ) {
         let mut run = |ops: &[Op], at: usize| {
-            ops.iter().for_each(|op| op.encode(encoder, &passes[at], slot + at, cost));
+            for op in ops {
+                op.encode(encoder, &passes[at], slot + at, cost);
+            }
         };
         run(&self.condition, 0);
         let mut at = 0;
