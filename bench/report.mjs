@@ -70,7 +70,7 @@ function rowsOf({ group, engines, samples }) {
  */
 function worksOf({ group, engines, samples, roofs, plan }) {
   if (!roofs || !plan) return [];
-  const flops = arithmetic(plan).image;
+  const flops = arithmetic(plan);
   return engines.flatMap(({ name, cost }) => {
     const own = samples.filter(({ engine, task }) => engine === name && task === 'whole image');
     if (own.length === 0) return [];
@@ -116,7 +116,7 @@ for (const group of groups) {
   const shares = works.filter((work) => work.group === group.group);
   if (shares.length > 0 && group.roofs && group.plan) {
     const roofs = group.roofs;
-    const flops = arithmetic(group.plan).image;
+    const flops = arithmetic(group.plan);
     const roof = (/** @type {'gigaflops' | 'gigabytes'} */ key) => number(median(roofs.map((roof) => roof[key] ?? NaN)));
     const memory = roofs[0]?.gigabytes === undefined ? '' : `, ${roof('gigabytes')} GB/s`;
     console.log(`\nAn image is ${number(flops / 1e9)} GFLOP; the roof ${roof('gigaflops')} GFLOP/s${memory}.\n`);

@@ -12,7 +12,7 @@
 const count = (/** @type {number[] | number} */ list) => (typeof list === 'number' ? list : list.length);
 
 /**
- * The two parts of an iteration with guidance, one image: sums and products.
+ * An iteration with guidance, one image: sums and products.
  * @param {Shape} shape
  * @param {number} steps
  * @param {number} known Tokens known before it.
@@ -31,7 +31,7 @@ function iteration(shape, steps, known, drawn) {
   const step = modulation + head_width * (3 * dim + 2 * head_depth * head_width);
   const condition = width * head_width;
   // Twice each: with the class and without; and a product and a sum.
-  return { backbone: 4 * (encoder + decoder), head: 4 * drawn * (condition + steps * step) };
+  return 4 * (encoder + decoder + drawn * (condition + steps * step));
 }
 
 /**
@@ -40,7 +40,5 @@ function iteration(shape, steps, known, drawn) {
  */
 export function arithmetic({ shape, settings, iterations }) {
   const parts = iterations.map(({ known, rows }) => iteration(shape, settings.steps, count(known), count(rows)));
-  const backbone = parts.reduce((sum, part) => sum + part.backbone, 0);
-  const head = parts.reduce((sum, part) => sum + part.head, 0);
-  return { backbone, head, image: backbone + head };
+  return parts.reduce((sum, part) => sum + part, 0);
 }

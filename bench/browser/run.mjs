@@ -111,30 +111,31 @@ const iterate = (/** @type {Running} */ engine, /** @type {number[]} */ image) =
       image,
     )
   );
-const draw = (/** @type {Running} */ engine) =>
-  /** @type {Promise<{ ms: number, tokens: number[] }>} */ (
-    engine.opened.page.evaluate(() => /** @type {any} */ (window).engine.image())
-  );
 
 /**
- * What an image asks of the GPU, by the browser's calls; and the bytes that the engine says its dispatches move, and how few
- * would do: the weights once an iteration, what it is given and what is read back.
- * @param {Running} engine
- * @returns {Promise<Cost>}
+ * Draws an image, and notes what that asks of the GPU, by the browser's calls; and the bytes that the engine says its
+ * dispatches move, and how few would do: the weights once an iteration, what it is given and what is read back.
+ * @param {Running} running
+ * @returns {Promise<{ ms: number, tokens: number[] }>}
  */
-function costOf(engine) {
-  return engine.opened.page.evaluate(async () => {
+async function draw(running) {
+  const { image, cost } = await running.opened.page.evaluate(async () => {
     const { engine, counted } = /** @type {any} */ (window);
     const [before, claimed] = [counted(), engine.cost?.() ?? null];
-    await engine.image();
+    const image = await engine.image();
     const cost = counted();
     for (const key of Object.keys(cost)) cost[key] -= before[key];
-    if (claimed === null) return cost;
-    const now = engine.cost();
-    const of = (/** @type {string} */ key) => now[key] - claimed[key];
-    return { ...cost, moved: of('moved'), least: of('submissions') * now.weights + of('written') + of('read') };
+    if (cost.dispatches === 0) return { image, cost: null };
+    if (claimed === null) return { image, cost };
+    const { cost: now, weights } = engine.cost();
+    const of = (/** @type {string} */ key) => now[key] - claimed.cost[key];
+    const least = of('submissions') * weights + of('written') + of('read');
+    return { image, cost: { ...cost, moved: of('moved'), least } };
   });
+  running.cost = cost;
+  return image;
 }
+
 const apart = (/** @type {number[]} */ a, /** @type {number[]} */ b) =>
   a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? NaN))), 0);
 
@@ -198,8 +199,6 @@ async function warm(opened, engine, reference, notes) {
   if (!running.skipImage) {
     // Every shape an image has is warmed up by an image.
     running.difference = Math.max(running.difference, apart((await draw(running)).tokens, reference.picture));
-    const cost = await costOf(running);
-    running.cost = cost.dispatches > 0 ? cost : null;
   }
   return running;
 }

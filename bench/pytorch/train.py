@@ -191,9 +191,10 @@ def main() -> None:
     tokens, labels = images(args.data, config["model"]["patch_size"])
     groups = []
 
-    def compete(name: str, threads: int, trainer: Trainer, data: tuple[Path, Tensor, Tensor], steps: int, *more: str) -> None:
-        folder, tokens, labels = data
-        batch, found = (BASE if trainer.repeats == BASE[1] else FASHION)[0], []
+    def compete(
+        name: str, threads: int, trainer: Trainer, data: tuple[Path, Tensor, Tensor], batch: int, steps: int, *more: str
+    ) -> None:
+        (folder, tokens, labels), found = data, []
         task = f"training step, {batch} images"
         for number in range(args.rounds):
             print(f"{name}, {threads} threads: round {number + 1} of {args.rounds}", flush=True)
@@ -206,14 +207,14 @@ def main() -> None:
         trainer = Trainer(Mar(weights_folder.shape_of(config), tensors, 50, clip=True), FASHION[1])
         # Small networks are trained fastest on devices of one core each, as the command's help says.
         more = ["--preset", "fashion", "--devices", str(threads)]
-        compete("training", threads, trainer, (args.data, tokens, labels), args.steps, *more)
+        compete("training", threads, trainer, (args.data, tokens, labels), FASHION[0], args.steps, *more)
     if args.mar_base:
         # What the peer's network does not have is left out here too.
         more = ["--preset", "mar-base", "--compute", "f32", "--attention-dropout", "0", "--projection-dropout", "0"]
         trainer = Trainer(Mar(MAR_BASE, weights_folder.random(MAR_BASE), 100, clip=False), BASE[1])
         with tempfile.TemporaryDirectory() as folder:
             data = (Path(folder), *latents(Path(folder)))
-            compete("training mar-base", max(args.threads), trainer, data, 4, *more)
+            compete("training mar-base", max(args.threads), trainer, data, BASE[0], 4, *more)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(groups, indent=2) + "\n")
 

@@ -29,7 +29,7 @@ impl KlArgs {
     #[cfg(feature = "train")]
     pub fn autoencoder(&self, device: &burn::tensor::Device) -> Result<Option<Autoencoder>, Failure> {
         let Some(path) = &self.kl else { return Ok(None) };
-        Ok(Some(open(path, self.kl_config.as_deref(), device)?.0))
+        Ok(Some(open(path, &shape(self.kl_config.as_deref())?, device)?.0))
     }
 
     /// `engine` with what makes pictures of its tokens.
@@ -47,7 +47,7 @@ impl KlArgs {
                 Err(format!("{name} draws latents: give the autoencoder of which they are, --kl kl16.ckpt").into())
             }
             (TokenizerKind::Kl, Some(path)) => {
-                let (autoencoder, _) = open(path, self.kl_config.as_deref(), &device.burn()?)?;
+                let (autoencoder, _) = open(path, &shape(self.kl_config.as_deref())?, &device.burn()?)?;
                 let tokenizer = LatentTokenizer::new(autoencoder, &engine.config);
                 let tokenizer = tokenizer.map_err(|error| format!("{}: {error}", path.display()))?;
                 Ok(Engine { tokenizer: Box::new(tokenizer), ..engine })
@@ -56,23 +56,24 @@ impl KlArgs {
     }
 }
 
-/// The autoencoder in the file `path`, of the shape in the file `config`, if not KL-16's; and the file's bytes.
+/// The shape in the file `path`, or, where there is none, that of KL-16.
 ///
 /// # Errors
 /// Names the file, and what is wrong with it.
-pub fn open(
-    path: &Path,
-    config: Option<&Path>,
-    device: &burn::tensor::Device,
-) -> Result<(Autoencoder, Vec<u8>), Failure> {
-    let config = match config {
-        Some(path) => KlConfig::parse(&String::from_utf8_lossy(&read(path)?))
-            .map_err(|error| format!("{}: {error}", path.display()))?,
-        None => KlConfig::kl16(),
-    };
+pub fn shape(path: Option<&Path>) -> Result<KlConfig, Failure> {
+    let Some(path) = path else { return Ok(KlConfig::kl16()) };
+    let config = KlConfig::parse(&String::from_utf8_lossy(&read(path)?));
+    Ok(config.map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+/// The autoencoder of shape `config` in the file `path`, and the file's bytes.
+///
+/// # Errors
+/// Names the file, and what is wrong with it.
+pub fn open(path: &Path, config: &KlConfig, device: &burn::tensor::Device) -> Result<(Autoencoder, Vec<u8>), Failure> {
     let bytes = read(path)?;
     let named = |error: &dyn std::error::Error| format!("{}: {error}", path.display());
     let checkpoint = Checkpoint::read(&bytes, Weights::Raw).map_err(|error| named(&error))?.without_prefix("loss.");
-    let kl = Kl::load(&config, &checkpoint, device).map_err(|error| named(&error))?;
+    let kl = Kl::load(config, &checkpoint, device).map_err(|error| named(&error))?;
     Ok((Autoencoder { kl, device: device.clone() }, bytes))
 }

@@ -58,10 +58,13 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let device = args.device.open()?;
-    let (Autoencoder { kl, .. }, weights) = autoencoder::open(&args.kl, args.kl_config.as_deref(), &device)?;
-    let side = args.side.map_or(kl.config().resolution, |side| side as usize);
+    let config = autoencoder::shape(args.kl_config.as_deref())?;
+    let side = args.side.map_or(config.resolution, |side| side as usize);
+    // Before the weights, which take longer to read than to find out that there is nothing to encode.
     let data = open_images(&args.data, args.split, Some(side))?;
+
+    let device = args.device.open()?;
+    let (Autoencoder { kl, .. }, weights) = autoencoder::open(&args.kl, &config, &device)?;
     let mut crc = Crc::new();
     crc.update(&weights);
 

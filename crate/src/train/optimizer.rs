@@ -10,6 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::update::{self, average};
 use super::{Grads, Recipe};
 use crate::checkpoint::{Checkpoint, CheckpointError, HostTensor, decays};
+use crate::model::kernels::take;
 use crate::model::{Mar, Names, from_official, to_official};
 
 /// What the tensors of a run's state are called before a parameter's official name, after the official checkpoint's keys.
@@ -173,7 +174,7 @@ impl ModuleMapper for Update<'_> {
         param.map(|value| {
             let shape = value.shape();
             let (value, state) = (flat(value.inner()), slot.adamw.take());
-            let (moved, state) = if update::serves(&value) {
+            let (moved, state) = if take(&value) {
                 let step = update::Step { rate, betas, epsilon: EPSILON, decay, scale };
                 let (moved, momentum) = step.take(value, gradient, state.map(|state| state.momentum));
                 (moved, Some(AdamWState::new(momentum)))

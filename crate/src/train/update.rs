@@ -68,7 +68,7 @@ pub fn average(ema: Tensor<1>, value: Tensor<1>, decay: f32) -> Tensor<1> {
     if take(&value) { blend(ema, value, decay, 1.0 - decay) } else { ema * decay + value * (1.0 - decay) }
 }
 
-/// AdamW's numbers for one parameter's step.
+/// AdamW's numbers for one parameter's step, where [`take`] says that it is made here; elsewhere Burn makes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// Learning rate.
@@ -81,11 +81,6 @@ pub struct Step {
     pub decay: f32,
     /// What the gradient is multiplied by first.
     pub scale: f32,
-}
-
-/// Whether [`Step::take`] is for `value`: on the CPU, in f32. Elsewhere Burn's own AdamW is.
-pub fn serves(value: &Tensor<1>) -> bool {
-    take(value)
 }
 
 impl Step {
@@ -140,7 +135,7 @@ mod tests {
                 let (gradient, scale, rate) = (random(), 0.3 + step as f32, 1e-2);
                 (plain, plain_state) = adamw.step(rate, plain, gradient.clone() * scale, plain_state);
                 plain_ema = plain_ema * 0.9 + plain.clone() * 0.1;
-                assert!(serves(&value));
+                assert!(take(&value));
                 let numbers = Step { rate, betas: [0.9, 0.95], epsilon: 1e-8, decay, scale };
                 let (moved, moments) = numbers.take(value, gradient, state);
                 (value, state) = (moved, Some(moments));

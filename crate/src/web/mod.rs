@@ -48,24 +48,12 @@ struct ModelInfo<'a> {
     defaults: Defaults,
 }
 
-/// What a GPU did: counts, and bytes.
+/// What a GPU did, and the bytes of the weights on it.
 #[cfg(feature = "webgpu")]
 #[derive(Serialize)]
 struct GpuCost {
-    dispatches: u64,
-    submissions: u64,
-    moved: u64,
-    written: u64,
-    read: u64,
+    cost: crate::fast::gpu::Cost,
     weights: u64,
-}
-
-#[cfg(feature = "webgpu")]
-impl GpuCost {
-    fn of(model: &crate::fast::gpu::Model) -> Self {
-        let crate::fast::gpu::Cost { dispatches, submissions, moved, written, read, grown: _ } = model.cost();
-        Self { dispatches, submissions, moved, written, read, weights: model.weight_bytes() }
-    }
 }
 
 #[wasm_bindgen]
@@ -110,7 +98,10 @@ impl Engine {
     pub fn cost(&self) -> Result<JsValue, JsError> {
         match &self.engine.network {
             #[cfg(feature = "webgpu")]
-            crate::network::Network::Gpu(model) => Ok(serde_wasm_bindgen::to_value(&GpuCost::of(model))?),
+            crate::network::Network::Gpu(model) => {
+                let cost = GpuCost { cost: model.cost(), weights: model.weight_bytes() };
+                Ok(serde_wasm_bindgen::to_value(&cost)?)
+            }
             _ => Ok(JsValue::NULL),
         }
     }

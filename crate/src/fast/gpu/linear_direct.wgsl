@@ -1,5 +1,5 @@
 // Eight rows by eight columns a lane, no workgroup memory and so no barrier: for software adapters, where a load costs what
-// dozens of products do, a barrier switches coroutines and workgroup memory is no nearer than any other.
+// several products do, a barrier switches coroutines and workgroup memory is no nearer than any other.
 
 @compute @workgroup_size(LANES)
 fn direct(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -4,6 +4,8 @@
 use std::ops::AddAssign;
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
+
 use super::device::Gpu;
 use super::error::GpuError;
 use super::head::most_modulations;
@@ -27,7 +29,7 @@ pub struct Model {
 }
 
 /// What the GPU was asked to do since the model was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
     /// Kernels dispatched.
     pub dispatches: u64,
