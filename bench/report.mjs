@@ -1,4 +1,4 @@
-// Raw times to the benchmark's table and JSON: `node report.mjs RAW.. --out FILE`.
+// Makes the benchmark's table and JSON from raw times: `node report.mjs RAW.. --out FILE`.
 // A row is an engine's median in a task, and how many times faster it is than the peer's best form in the same task: the
 // median over the rounds, in each of which both took their turn, so that a machine's slow minutes slow both.
 

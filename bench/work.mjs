@@ -1,4 +1,4 @@
-// The arithmetic that a decoding takes at the least: what every engine is given credit for, whatever it does besides.
+// The least arithmetic that a decoding needs. Every engine is credited with it, whatever else it computes.
 // Sections 3.2 and 3.3 of the paper. Products and sums of matrices count, two a weight and row; all else is left out.
 
 /**
@@ -25,7 +25,7 @@ function iteration(shape, steps, known, drawn) {
     2 * rows * width ** 2 + queries * (2 * width ** 2 + 2 * width * hidden) + 2 * queries * rows * width;
   const [seen, all] = [buffer + known, buffer + tokens];
   const encoder = known * dim * width + depth * block(seen, seen);
-  // Nobody looks at the last block's rows but those of the tokens that are drawn.
+  // In the last block only the rows of the drawn tokens are used.
   const decoder = seen * width ** 2 + (depth - 1) * block(all, all) + block(all, drawn);
   const modulation = head_width ** 2 * (3 * head_depth + 2);
   const step = modulation + head_width * (3 * dim + 2 * head_depth * head_width);

@@ -3,7 +3,7 @@
 import { defineConfig } from '@playwright/test';
 
 /** Another built page than dist/, and another port, so that two of them can be tested side by side. */
-const { PAGE_DIST: folder = '', PAGE_PORT: port = '4175' } = process.env;
+const { PAGE_DIST: folder = 'dist', PAGE_PORT: port = '4175' } = process.env;
 
 export default defineConfig({
   testDir: '../tests/browser',
@@ -35,7 +35,7 @@ export default defineConfig({
     },
   },
   webServer: {
-    command: `node ../tests/browser/serve.mjs ${port} /some/where/marscope ${folder}`,
+    command: `node serve.mjs ${port} /some/where/marscope ${folder}`,
     url: `http://127.0.0.1:${port}/some/where/marscope/`,
   },
 });

@@ -1,5 +1,5 @@
 // The benchmark in a browser: marscope's engines against ONNX Runtime Web, interleaved, same weights, order and noise.
-// `node run.mjs --help` lists what it takes; it writes raw times, of which ../report.mjs makes the table.
+// `node run.mjs --help` lists the options. It writes raw times, from which ../report.mjs makes the table.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -96,7 +96,7 @@ const has = (/** @type {string} */ folder, /** @type {string} */ bundle) =>
  */
 async function start(opened, engine) {
   await opened.page.evaluate(async ([module, options]) => {
-    // First, so that no call escapes.
+    // First, so that every call is counted.
     const { counted } = await import(`${location.origin}/page/count.js`);
     const { open } = await import(`/page/${module}.js`);
     Object.assign(window, { engine: await open(options), counted });

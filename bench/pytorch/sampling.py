@@ -1,5 +1,5 @@
 # What a decoding needs besides the network: order, mask schedule, guidance, noise and the tables of the reverse process.
-# Sections 3.2 and 3.4 of the paper; the same numbers as crate/src/{random,sampler,diffusion}, so that pictures can be compared.
+# Sections 3.2 and 3.4 of the paper; the same numbers as crate/core/src/{random,sampler,diffusion}, so that pictures can be compared.
 
 from __future__ import annotations
 

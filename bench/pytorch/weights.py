@@ -1,5 +1,5 @@
 # A weights folder as NumPy arrays, and random weights of any shape written as one: what every peer of the benchmark reads.
-# The names are the official ones; config.json is described in crate/src/config.rs.
+# The names are the official ones; config.json is described in crate/core/src/config.rs.
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def shape_of(config: dict) -> Shape:
 def config_of(shape: Shape, iterations: int, steps: int) -> dict:
     """config.json of `shape`: grey pixels in patches of 4."""
     return {
+        "version": 1,
         "name": "random",
         "classes": [str(i) for i in range(shape.classes)],
         "tokenizer": "pixel",

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Tensor, TensorData};
 use common::{burn_device, parity_dirs};
-use marscope::checkpoint::{Precision, read_safetensors};
-use marscope::data::{
+use marscope_core::checkpoint::{Precision, read_safetensors};
+use marscope_core::random::Philox;
+use marscope_training::autoencoder::{Kl, KlConfig};
+use marscope_training::data::{
     DataError, EncodeError, EncodeOptions, ImageSet, Index, Latents, Layout, OpenOptions, Progress, Split, encode,
     open, open_images,
 };
-use marscope::random::Philox;
-use marscope::tokenizer::{Kl, KlConfig};
 use safetensors::{Dtype, SafeTensors};
 
 /// Small, for speed: latents of 4 x 4 x 4.
@@ -162,7 +162,7 @@ fn half_precision_rounds_and_another_scale_is_noted() {
     assert!((index.measured_scale / exact.measured_scale - 1.0).abs() < 1e-3);
     let example = |folder: &Path| {
         let opened = Latents::open(folder, 2).unwrap();
-        marscope::data::Dataset::example(&opened, 3, &mut Philox::new(1).stream(0, 0)).unwrap()
+        marscope_training::data::Dataset::example(&opened, 3, &mut Philox::new(1).stream(0, 0)).unwrap()
     };
     let (found, expected) = (example(half.path()), example(single.path()));
     assert_eq!(found.label, expected.label);
@@ -212,7 +212,8 @@ fn unreadable_images_are_left_out_and_named_up_to_a_limit() {
     assert_eq!((index.count, &index.classes[..]), (3, &["cat".to_owned(), "dog".to_owned()][..]));
     assert_eq!(index.unreadable[0].path, from.path().join("dog/0.jpg"));
     let latents = Latents::open(out.path(), 1).unwrap();
-    let label =
-        |index| marscope::data::Dataset::example(&latents, index, &mut Philox::new(1).stream(0, 0)).unwrap().label;
+    let label = |index| {
+        marscope_training::data::Dataset::example(&latents, index, &mut Philox::new(1).stream(0, 0)).unwrap().label
+    };
     assert_eq!([0, 1, 2].map(label), [0, 0, 1]);
 }

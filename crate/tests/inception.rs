@@ -9,10 +9,10 @@ use std::path::Path;
 
 use burn::tensor::Tensor;
 use common::{Expected, assert_close, burn_device, read, relative_error, tolerance};
-use marscope::checkpoint::{Checkpoint, HostTensor, Precision, read_safetensors, write_safetensors};
-use marscope::data::ImageSet;
-use marscope::eval::features::FeatureExtractor;
-use marscope::eval::inception::Inception;
+use marscope_core::checkpoint::{Checkpoint, HostTensor, Precision, read_safetensors, write_safetensors};
+use marscope_training::data::ImageSet;
+use marscope_training::eval::features::FeatureExtractor;
+use marscope_training::eval::inception::Inception;
 
 const SIDE: usize = 40;
 const PROBES: usize = 8;

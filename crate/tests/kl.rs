@@ -6,8 +6,8 @@ use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
 use common::{Expected, assert_close, burn_device, parity_dirs, read, tolerance};
-use marscope::checkpoint::{Checkpoint, HostTensor, read_safetensors};
-use marscope::tokenizer::{Kl, KlConfig, KlError};
+use marscope_core::checkpoint::{Checkpoint, HostTensor, read_safetensors};
+use marscope_training::autoencoder::{Kl, KlConfig, KlError};
 
 fn config(dir: &Path) -> KlConfig {
     KlConfig::parse(&std::fs::read_to_string(dir.join("config.json")).unwrap()).unwrap()

@@ -1,4 +1,4 @@
-//! An official checkpoint through the command line: imported, drawn from, and its latents made pictures by the autoencoder.
+//! An official checkpoint on the command line: imported, sampled, and its latents decoded to pictures.
 #![cfg(feature = "cli")]
 
 mod common;
@@ -8,11 +8,13 @@ use std::process::{Command, Output};
 
 use burn::tensor::{Tensor, TensorData};
 use common::{parity_dirs, read};
-use marscope::checkpoint::{Checkpoint, Weights, read_safetensors};
-use marscope::config::{Defaults, MarConfig, TokenizerKind, WeightsConfig};
-use marscope::tokenizer::{Kl, KlConfig, PixelTokenizer, Tokenizer, to_byte};
+use marscope_core::checkpoint::read_safetensors;
+use marscope_core::config::{ConfigVersion, Defaults, MarConfig, TokenizerKind, WeightsConfig};
+use marscope_core::tokenizer::{Patches, to_byte};
+use marscope_training::autoencoder::{Kl, KlConfig};
+use marscope_training::checkpoint::{Weights, read_weights};
 
-/// Another scale than the paper's, so that a picture shows which was taken.
+/// A scale that differs from the paper's, so that the picture shows which one was used.
 const SCALE: f32 = 0.5;
 
 fn marscope(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
@@ -38,6 +40,7 @@ fn imported(folder: &Path) -> (WeightsConfig, PathBuf) {
     let mar = parity_dirs("mar-").remove(0);
     let model: MarConfig = json(&mar.join("config.json"));
     let config = WeightsConfig {
+        version: ConfigVersion,
         name: "latents".into(),
         classes: (0..model.class_num).map(|class| class.to_string()).collect(),
         tokenizer: TokenizerKind::Kl,
@@ -51,7 +54,7 @@ fn imported(folder: &Path) -> (WeightsConfig, PathBuf) {
     let from = mar.join("checkpoint.pth");
     done(&marscope(&[&"import", &"--from", &from, &"--config", &described, &"--out", &out]));
     // The average, and to the bit.
-    let expected = Checkpoint::read(&std::fs::read(&from).unwrap(), Weights::Ema).unwrap();
+    let expected = read_weights(&std::fs::read(&from).unwrap(), Weights::Ema).unwrap();
     assert_eq!(read_safetensors(&std::fs::read(out.join("model.safetensors")).unwrap()).unwrap(), expected);
     assert_eq!(json::<WeightsConfig>(&out.join("config.json")), config);
     (config, out)
@@ -79,12 +82,12 @@ fn draws_pictures_through_the_autoencoder() {
     let tokens = read(&latents)["latents"].f32();
     let model = &config.model;
     let (side, channels) = (model.img_size, model.vae_embed_dim);
-    let patches = PixelTokenizer::new(channels, side / model.vae_stride, model.patch_size);
+    let patches = Patches::new(channels, side / model.vae_stride, model.patch_size);
     let grid = image::open(&picture).unwrap().to_rgb8();
     assert_eq!(grid.dimensions(), (2 * side as u32, side as u32));
     let mut seen = std::collections::BTreeSet::new();
     for (i, tokens) in tokens.chunks_exact(model.tokens() * model.token_dim()).enumerate() {
-        let latent: Vec<f32> = patches.decode(tokens).iter().map(|value| value / SCALE).collect();
+        let latent: Vec<f32> = patches.unpatchify(tokens).iter().map(|value| value / SCALE).collect();
         let latent_side = side / model.vae_stride;
         let latent = Tensor::from_data(TensorData::new(latent, [1, channels, latent_side, latent_side]), &device);
         let image: Vec<f32> = kl.decode(latent).into_data().try_into_vec().unwrap();

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 use common::{Expected, assert_close, burn_device, device, parity_dirs, read, tolerance};
-use marscope::checkpoint::read_safetensors;
-use marscope::config::Label;
-use marscope::config::MarConfig;
-use marscope::diffusion::loss::diffusion_loss;
-use marscope::diffusion::{Schedule, Solver};
-use marscope::model::Mar;
-use marscope::network::Network;
-use marscope::sampler::{CfgSchedule, Decoding, ImagePlan, Noise, Settings};
-use marscope::tokenizer::{PixelTokenizer, Tokenizer};
+use marscope_core::checkpoint::read_safetensors;
+use marscope_core::config::Label;
+use marscope_core::config::MarConfig;
+use marscope_core::diffusion::{Schedule, Solver};
+use marscope_core::network::Network;
+use marscope_core::sampler::{CfgSchedule, Decoding, ImagePlan, Noise, Settings};
+use marscope_core::tokenizer::Patches;
+use marscope_training::model::Mar;
+use marscope_training::model::head::{Head, diffusion_loss};
 
 fn config(folder: &Path) -> MarConfig {
     let config: MarConfig = serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
@@ -37,8 +37,8 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// Cuts square latents `[n, c, side, side]` into tokens, image by image.
 fn patchify(config: &MarConfig, images: &[f32]) -> Vec<f32> {
     let side = config.img_size / config.vae_stride;
-    let tokenizer = PixelTokenizer::new(config.vae_embed_dim, side, config.patch_size);
-    images.chunks_exact(config.vae_embed_dim * side * side).flat_map(|image| tokenizer.encode(image)).collect()
+    let patches = Patches::new(config.vae_embed_dim, side, config.patch_size);
+    images.chunks_exact(config.vae_embed_dim * side * side).flat_map(|image| patches.patchify(image)).collect()
 }
 
 /// What a fixture trains on: tokens, masks, labels.
@@ -79,9 +79,10 @@ fn forward_and_loss() {
             let count = data.len() / dim;
             Tensor::<2>::from_data(TensorData::new(data, [count, dim]), &device)
         };
-        let condition = model.head.embed_condition(backbone.z.reshape([images * length, width]));
+        let Head::Diffusion(head) = &model.head;
+        let condition = head.embed_condition(backbone.z.reshape([images * length, width]));
         let loss = diffusion_loss(
-            &model.head,
+            head,
             &Schedule::train(),
             rows(tokens).repeat_dim(0, repeats),
             condition.repeat_dim(0, repeats),
@@ -147,7 +148,7 @@ fn decoding_with_recorded_noise() {
         let config = config(&folder);
         let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
         let checkpoint = read_safetensors(&bytes).unwrap();
-        let network = pollster::block_on(Network::load(&config, &checkpoint, &device)).unwrap();
+        let network = device.load(&config, &checkpoint);
         let mut samples = 0;
         for index in 0.. {
             let Ok(json) = std::fs::read(folder.join(format!("sample{index}.json"))) else { break };
@@ -159,7 +160,7 @@ fn decoding_with_recorded_noise() {
     }
 }
 
-fn decode(config: &MarConfig, network: &Network, sample: &Sample, folder: &Path, index: usize) {
+fn decode(config: &MarConfig, network: &Arc<dyn Network>, sample: &Sample, folder: &Path, index: usize) {
     let expected = read(&folder.join(format!("sample{index}.safetensors")));
     let (length, dim, images) = (config.tokens(), config.token_dim(), sample.labels.len());
     let most = tolerance(1e-5);
@@ -187,33 +188,33 @@ fn decode(config: &MarConfig, network: &Network, sample: &Sample, folder: &Path,
 
     let settings = Settings {
         iterations: sample.num_iter,
-        steps: sample.num_sampling_steps.clone(),
+        steps: sample.num_sampling_steps.as_str().into(),
         late_steps: None,
         solver: Solver::Ddpm,
         cfg: sample.cfg,
         cfg_every: 1,
         cfg_schedule: sample.cfg_schedule,
         temperature: sample.temperature,
-        clip: sample.clip_denoised,
-        stride: 1,
     };
     let plans =
         sample.labels.iter().zip(orders).map(|(&label, order)| ImagePlan { label: Some(label), order }).collect();
     let noise = Arc::new(Recorded { images, dim, iterations });
-    let mut decoding = Decoding::new(network.clone(), settings, plans, noise, None).unwrap().keeping_z();
+    let decoding = Decoding::new(network.clone(), settings, plans, noise, None).unwrap();
+    let mut decoding = decoding.clipping(sample.clip_denoised).keeping_steps(1).keeping_z();
     let mut worst = [0.0f64; 2];
     while let Some(event) = pollster::block_on(decoding.advance()).unwrap() {
         let k = event.iteration;
+        let trajectory = event.drawn.trajectory().expect("the head is a diffusion");
         let rows = event.rows.len();
         let z = &expected[&format!("iter{k}.z")];
         let predicted = &expected[&format!("iter{k}.predicted")];
-        let found = &event.trajectory[event.trajectory.len() - rows * dim..];
+        let found = &trajectory.frames[trajectory.frames.len() - rows * dim..];
         worst[0] = worst[0].max(common::relative_error(event.z.as_ref().unwrap(), &z.data));
         worst[1] = worst[1].max(common::relative_error(found, &predicted.data));
-        if let Some(trajectory) = expected.get(&format!("iter{k}.trajectory")) {
+        if let Some(official) = expected.get(&format!("iter{k}.trajectory")) {
             // Frame 0 is the noise; the fixture has x after each step.
-            assert_eq!(event.taken, (0..=trajectory.shape[0]).collect::<Vec<_>>());
-            assert_close(&format!("iter{k}.trajectory"), &event.trajectory[rows * dim..], trajectory, most);
+            assert_eq!(trajectory.taken, (0..=official.shape[0]).collect::<Vec<_>>());
+            assert_close(&format!("iter{k}.trajectory"), &trajectory.frames[rows * dim..], official, most);
         }
     }
     println!("  z: at most {:.2e}, predicted: at most {:.2e}", worst[0], worst[1]);
@@ -223,7 +224,7 @@ fn decode(config: &MarConfig, network: &Network, sample: &Sample, folder: &Path,
         data: patchify(config, &expected["latents"].f32()).into_iter().map(f64::from).collect(),
         shape: vec![],
     };
-    assert_close("latents", decoding.tokens(), &latents, most);
+    assert_close("latents", decoding.tokens().continuous().unwrap(), &latents, most);
 }
 
 #[test]
@@ -258,9 +259,9 @@ mod training {
     use super::*;
     use burn::module::{ModuleVisitor, Param};
     use burn::tensor::Gradients;
-    use marscope::checkpoint::HostTensor;
-    use marscope::model::{Names, from_official, to_official};
-    use marscope::train::{Batch, Grads, Optimizer, OptimizerSettings, loss};
+    use marscope_core::checkpoint::HostTensor;
+    use marscope_training::model::{Names, from_official, to_official};
+    use marscope_training::train::{Batch, Grads, Optimizer, OptimizerSettings, loss};
 
     struct Collect<'a> {
         names: &'a Names,

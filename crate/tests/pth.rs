@@ -1,5 +1,5 @@
 //! Checkpoints of `PyTorch`: an official one against the same tensors in safetensors, views and types by hand, and
-//! files that are damaged or mean harm.
+//! damaged or malicious files.
 
 mod common;
 
@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use common::{parity_dirs, relative_error};
-use marscope::checkpoint::{Checkpoint, CheckpointError, HostTensor, PickleError, Weights, read_pth, read_safetensors};
+use marscope_core::checkpoint::{Checkpoint, CheckpointError, HostTensor, read_safetensors};
+use marscope_training::checkpoint::{PickleError, Weights, WeightsError, read_pth, read_weights};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use zip::write::SimpleFileOptions;
@@ -24,10 +25,14 @@ fn tensors(dir: &Path, name: &str) -> Checkpoint {
 
 /// An archive as `torch.save` writes it, with these records.
 fn archive(records: &[(&str, &[u8])]) -> Vec<u8> {
+    archive_by(zip::CompressionMethod::Stored, records)
+}
+
+fn archive_by(method: zip::CompressionMethod, records: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(vec![]));
     for (name, content) in records {
-        let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-        zip.start_file(format!("archive/{name}"), stored).unwrap();
+        let options = SimpleFileOptions::default().compression_method(method);
+        zip.start_file(format!("archive/{name}"), options).unwrap();
         zip.write_all(content).unwrap();
     }
     zip.finish().unwrap().into_inner()
@@ -130,12 +135,15 @@ fn the_raw_weights_are_those_after_the_recorded_step() {
 #[test]
 fn the_start_of_a_file_tells_its_kind() {
     let dir = &parity_dirs("mar-")[0];
-    let pth = Checkpoint::read(&read(dir, "checkpoint.pth"), Weights::Ema).unwrap();
-    let safetensors = Checkpoint::read(&read(dir, "model.safetensors"), Weights::Ema).unwrap();
+    let pth = read_weights(&read(dir, "checkpoint.pth"), Weights::Ema).unwrap();
+    let safetensors = read_weights(&read(dir, "model.safetensors"), Weights::Ema).unwrap();
     assert!(pth == safetensors);
-    assert!(matches!(Checkpoint::read(b"neither", Weights::Raw), Err(CheckpointError::Safetensors(_))));
+    assert!(matches!(
+        read_weights(b"neither", Weights::Raw),
+        Err(WeightsError::Checkpoint(CheckpointError::Safetensors(_)))
+    ));
     let old = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
-    assert!(matches!(Checkpoint::read(old, Weights::Raw), Err(CheckpointError::OldPth)));
+    assert!(matches!(read_weights(old, Weights::Raw), Err(WeightsError::OldPth)));
 }
 
 #[test]
@@ -229,7 +237,7 @@ fn harmful_pickles_are_refused_by_name() {
     assert!(refusal(&file(&system)).contains("'os.system'"));
     let eval = [global("builtins", "eval"), command.clone(), b"R".to_vec()].concat();
     assert!(refusal(&file(&eval)).contains("'builtins.eval'"));
-    // A module of torch is no better than another.
+    // Modules of torch are refused like others.
     assert!(refusal(&file(&global("torch.hub", "load"))).contains("'torch.hub.load'"));
     assert!(refusal(&file(&global("torch", "load"))).contains("'torch.load'"));
     // The names that are known can only be used as torch.save uses them.
@@ -294,7 +302,7 @@ fn views_beyond_their_storage_are_refused() {
     assert!(view_refusal(0, &[3], &[i64::MAX]).contains("too large"));
     assert!(view_refusal(i64::MAX, &[2], &[1]).contains("too large"));
     assert!(view_refusal(0, &[1; 17], &[1; 17]).contains("a few integers"));
-    // Stride 0 reads one number as often as it likes, but not into more memory than the file is worth.
+    // Stride 0 may repeat one number, but not use more memory than the file has.
     assert!(view_refusal(0, &[1 << 40], &[0]).contains("more numbers than the file has bytes"));
 }
 
@@ -315,7 +323,10 @@ fn storages_that_are_not_as_announced_are_refused() {
 fn archives_that_are_not_of_torch_save_are_refused() {
     let error = read_pth(&archive(&[("readme.txt", b"hello")]), Weights::Raw).unwrap_err().to_string();
     assert!(error.contains("torch.save did not write this"), "{error}");
-    assert!(matches!(read_pth(b"PK\x03\x04", Weights::Raw), Err(CheckpointError::Zip(_))));
+    assert!(matches!(read_pth(b"PK\x03\x04", Weights::Raw), Err(WeightsError::Zip(_))));
+    let compressed = archive_by(zip::CompressionMethod::DEFLATE, &[("data.pkl", &file(&dict(&[])))]);
+    let error = read_pth(&compressed, Weights::Raw).unwrap_err().to_string();
+    assert!(error.contains("is compressed"), "{error}");
     let good = model(&[("w", tensor(storage("FloatStorage", "0", 12), 0, &[12], &[1]))]);
     // A number changed in its storage no longer matches the record's checksum.
     let mut damaged = good.clone();
@@ -329,7 +340,7 @@ fn archives_that_are_not_of_torch_save_are_refused() {
 #[test]
 fn pickle_errors_are_told_apart() {
     let error = read_pth(&archive(&[("data.pkl", &file(b"h\x07"))]), Weights::Raw).unwrap_err();
-    assert!(matches!(error, CheckpointError::Pickle(PickleError::Memo { at: 2, index: 7 })), "{error}");
+    assert!(matches!(error, WeightsError::Pickle(PickleError::Memo { at: 2, index: 7 })), "{error}");
 }
 
 /// Two tensors, a namespace and nested settings: every opcode that official checkpoints hold.
@@ -372,7 +383,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>) {
-        let _ = Checkpoint::read(&bytes, Weights::Raw);
+        let _ = read_weights(&bytes, Weights::Raw);
         let _ = read_pth(&archive(&[("data.pkl", &bytes)]), Weights::Raw);
     }
 
@@ -382,7 +393,7 @@ proptest! {
         let place = place.index(bytes.len());
         bytes[place] = value;
         bytes.truncate((bytes.len() as f64 * keep) as usize);
-        let _ = Checkpoint::read(&bytes, Weights::Raw);
+        let _ = read_weights(&bytes, Weights::Raw);
     }
 }
 
@@ -403,6 +414,6 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        let _ = Checkpoint::read(&bytes, Weights::Ema);
+        let _ = read_weights(&bytes, Weights::Ema);
     }
 }

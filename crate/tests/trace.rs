@@ -1,40 +1,40 @@
-//! Traces: what is written is read back to the bit, what is replayed is what was recorded, and no file does any harm.
-//! The format is the page's too.
+//! Traces: writing and reading is exact, a replay gives the recorded tokens, and every damaged file is refused.
+//! The page uses the same format.
 #![cfg(feature = "cli")]
 
 mod common;
 
-use common::small::{advance, engine, settings};
-use common::{device, tolerance};
-use marscope::engine::Engine;
-use marscope::network::Device;
-use marscope::sampler::{Decoding, Order, OrderKind, Settings, Standing};
-use marscope::trace::{ReplayError, Trace, replay};
+use common::small::{advance, pipeline, settings, tokens};
+use common::{Engine, device, tolerance};
+use marscope_core::pipeline::Pipeline;
+use marscope_core::sampler::{DecodeState, Decoding, Order, OrderKind, Settings};
+use marscope_core::trace::{ReplayError, Trace, replay};
+use pollster::block_on;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-/// What `decoding` goes through from where it stands.
-fn record(engine: &Engine, mut decoding: Decoding) -> Trace {
-    let mut trace = Trace::begin(engine, &decoding, 6).unwrap();
+/// Runs `decoding` to its end and records it.
+fn record(pipeline: &Pipeline, mut decoding: Decoding) -> Trace {
+    let mut trace = Trace::begin(pipeline, &decoding, 6).unwrap();
     loop {
-        let before = decoding.standing().clone();
+        let before = decoding.state().clone();
         let Some(iteration) = advance(&mut decoding) else { return trace };
-        trace.push(&before, &iteration);
+        trace.push(&before, &iteration).unwrap();
     }
 }
 
-fn whole(engine: &Engine) -> Trace {
-    record(engine, engine.decode(&[(Some(2), 6)], OrderKind::Random, settings(4, 5), None).unwrap())
+fn whole(pipeline: &Pipeline) -> Trace {
+    let decoding = pipeline.decode(&[(Some(2), 6)], OrderKind::Random, settings(4, 5), None).unwrap();
+    record(pipeline, decoding.keeping_steps(1))
 }
 
-/// From a picture that nobody decoded.
-fn edited(engine: &Engine) -> Trace {
-    let tokens = (0..16 * 9).map(|i| (i as f32).sin()).collect();
-    let start = Standing { iteration: 2, tokens, masked: (0..16).map(|token| token % 3 == 0).collect() };
+/// A trace that starts from a picture that was not decoded.
+fn edited(pipeline: &Pipeline) -> Trace {
+    let tokens = tokens((0..16 * 9).map(|i| (i as f32).sin()).collect());
+    let start = DecodeState { iteration: 2, tokens, masked: (0..16).map(|token| token % 3 == 0).collect() };
     let order = Order::Positions((0..16).rev().collect());
-    let settings = Settings { stride: 2, ..settings(6, 5) };
-    record(engine, engine.decode(&[(None, 6)], order, settings, Some(start)).unwrap())
+    record(pipeline, pipeline.decode(&[(None, 6)], order, settings(6, 5), Some(start)).unwrap().keeping_steps(2))
 }
 
 fn json(trace: &Trace) -> Value {
@@ -47,11 +47,11 @@ fn refusal(value: &Value) -> String {
 
 #[test]
 fn the_file_is_as_the_format_says() {
-    let engine = engine(&Device::Cpu);
-    let trace = whole(&engine);
+    let pipeline = pipeline(&Engine::Cpu);
+    let trace = whole(&pipeline);
     let value = json(&trace);
     assert_eq!((&value["format"], &value["version"]), (&json!("marscope-trace"), &json!(1)));
-    assert_eq!(value["model"], json!({ "name": "test", "parameters": engine.parameters() }));
+    assert_eq!(value["model"], json!({ "name": "test", "parameters": pipeline.parameters() }));
     assert_eq!(
         value["settings"],
         json!({
@@ -70,7 +70,7 @@ fn the_file_is_as_the_format_says() {
     // Nothing is known before the first iteration: zeros all the way.
     assert!(value["iterations"][0]["before"].as_str().unwrap().bytes().all(|byte| byte == b'A'));
 
-    let value = json(&edited(&engine));
+    let value = json(&edited(&pipeline));
     assert_eq!((&value["settings"]["label"], &value["start"]["iteration"]), (&Value::Null, &json!(2)));
     // sin(0) is masked and so 0; sin(9) comes first of what is known: 0x3ed30132.
     assert_eq!(value["start"]["masked"][0], json!(1));
@@ -80,89 +80,89 @@ fn the_file_is_as_the_format_says() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let engine = engine(&Device::Cpu);
-    for trace in [whole(&engine), edited(&engine)] {
+    let pipeline = pipeline(&Engine::Cpu);
+    for trace in [whole(&pipeline), edited(&pipeline)] {
         assert!(Trace::read(trace.to_json().unwrap().as_bytes()).unwrap() == trace);
     }
 }
 
 #[test]
 fn what_is_replayed_is_what_was_recorded() {
-    let recorded_on = engine(&Device::Cpu);
-    let engine = engine(&device());
+    let recorded_on = pipeline(&Engine::Cpu);
+    let pipeline = pipeline(&device());
     for trace in [whole(&recorded_on), edited(&recorded_on)] {
-        let again = replay(&engine, &trace).unwrap();
+        let again = block_on(replay(&pipeline, &trace)).unwrap();
         assert!(f64::from(again.difference) < tolerance(1e-6), "{}", again.difference);
         let recorded: usize = trace.iterations.iter().map(|iteration| iteration.tokens.len()).sum();
-        assert_eq!((again.tokens, again.image.len()), (recorded, 144));
+        assert_eq!((again.compared, again.tokens.count()), (recorded, 16));
     }
 }
 
 #[test]
 fn history_is_not_computed_again() {
-    let engine = engine(&Device::Cpu);
-    let mut decoding = engine.decode(&[(Some(2), 6)], OrderKind::Random, settings(4, 5), None).unwrap();
-    let mut trace = whole(&engine);
+    let pipeline = pipeline(&Engine::Cpu);
+    let mut decoding = pipeline.decode(&[(Some(2), 6)], OrderKind::Random, settings(4, 5), None).unwrap();
+    let mut trace = whole(&pipeline);
     advance(&mut decoding);
     advance(&mut decoding);
-    let fork = Trace::begin(&engine, &decoding, 6).unwrap();
+    let fork = Trace::begin(&pipeline, &decoding, 6).unwrap();
     trace.start = fork.start;
     for iteration in &mut trace.iterations[..2] {
         iteration.trajectory.fill(0.5);
     }
     let trace = Trace::read(trace.to_json().unwrap().as_bytes()).unwrap();
-    let again = replay(&engine, &trace).unwrap();
+    let again = block_on(replay(&pipeline, &trace)).unwrap();
     assert!(again.difference < 1e-6, "{}", again.difference);
-    assert_eq!(again.tokens, trace.iterations[2..].iter().map(|iteration| iteration.tokens.len()).sum::<usize>());
+    assert_eq!(again.compared, trace.iterations[2..].iter().map(|iteration| iteration.tokens.len()).sum::<usize>());
 }
 
 #[test]
 fn a_replay_tells_what_differs() {
-    let engine = engine(&Device::Cpu);
-    let good = whole(&engine);
+    let pipeline = pipeline(&Engine::Cpu);
+    let good = whole(&pipeline);
     let mut off = good.clone();
     *off.iterations[1].trajectory.last_mut().unwrap() += 0.25;
-    assert!((replay(&engine, &off).unwrap().difference - 0.25).abs() < 1e-3);
+    assert!((block_on(replay(&pipeline, &off)).unwrap().difference - 0.25).abs() < 1e-3);
     let mut other = good.clone();
     other.settings.seed = 7;
-    assert!(replay(&engine, &other).unwrap().difference > 0.01);
+    assert!(block_on(replay(&pipeline, &other)).unwrap().difference > 0.01);
 
     let mut swapped = good.clone();
     swapped.order.reverse();
-    assert!(matches!(replay(&engine, &swapped), Err(ReplayError::Tokens { iteration: 0, .. })));
+    assert!(matches!(block_on(replay(&pipeline, &swapped)), Err(ReplayError::Tokens { iteration: 0, .. })));
     let mut shorter = good.clone();
-    shorter.settings.iterations = 3;
-    assert!(replay(&engine, &shorter).is_err());
+    shorter.settings.sampling.iterations = 3;
+    assert!(block_on(replay(&pipeline, &shorter)).is_err());
     let mut foreign = good.clone();
     foreign.model.parameters += 1;
-    assert!(replay(&engine, &foreign).unwrap_err().to_string().contains("give its weights as --model"));
+    assert!(block_on(replay(&pipeline, &foreign)).unwrap_err().to_string().contains("give its weights as --model"));
     let mut labelled = good.clone();
     labelled.settings.label = Some(3);
-    assert!(replay(&engine, &labelled).unwrap_err().to_string().contains("label 3"));
+    assert!(block_on(replay(&pipeline, &labelled)).unwrap_err().to_string().contains("label 3"));
     let empty = Trace { iterations: Vec::new(), ..good };
-    assert!(matches!(replay(&engine, &empty), Err(ReplayError::Empty)));
+    assert!(matches!(block_on(replay(&pipeline, &empty)), Err(ReplayError::Empty)));
 }
 
 #[test]
 fn spoiled_files_say_what_is_wrong() {
-    let engine = engine(&Device::Cpu);
-    let (whole, edited) = (json(&whole(&engine)), json(&edited(&engine)));
+    let pipeline = pipeline(&Engine::Cpu);
+    let (whole, edited) = (json(&whole(&pipeline)), json(&edited(&pipeline)));
     let spoiled = |good: &Value, at: &str, with: Value| {
         let mut value = good.clone();
         *value.pointer_mut(at).unwrap_or_else(|| panic!("no {at}")) = with;
         refusal(&value)
     };
     let cases = [
-        ("/format", json!("other"), "no marscope trace"),
+        ("/format", json!("other"), "not a marscope trace"),
         ("/version", json!(2), "of version 2"),
         ("/version", json!("1"), "of version \"1\""),
         ("/order/0", whole["order"][1].clone(), "order is not each position once"),
         ("/order", json!([]), "order is not each position once"),
         ("/order", json!([0]), "4 iterations over 1 tokens"),
-        ("/settings/seed", json!(1u64 << 53), "over 2^53 - 1"),
+        ("/settings/seed", json!(1u64 << 53), "from 0 to 2^53 - 1"),
         ("/settings/seed", json!(-1), "cannot be read"),
-        ("/settings/cfg", json!(1e300), "cfg is not finite"),
-        ("/settings/temperature", json!(-1e300), "temperature is not finite"),
+        ("/settings/cfg", json!(1e300), "cfg is inf: give a number from 0 to 20"),
+        ("/settings/temperature", json!(-1e300), "temperature is -inf: give a number from 0 to 2"),
         ("/settings/iterations", json!(0), "0 iterations over 16 tokens"),
         ("/settings/iterations", json!(3), "an iteration 3 of 3"),
         ("/settings/cfgSchedule", json!("cubic"), "cubic"),
@@ -213,10 +213,10 @@ fn spoiled_files_say_what_is_wrong() {
 
 #[test]
 fn what_a_trace_has_no_room_for_is_refused() {
-    let engine = engine(&Device::Cpu);
+    let pipeline = pipeline(&Engine::Cpu);
     let begin = |images: &[_], settings: Settings, seed| {
-        let decoding = engine.decode(images, OrderKind::Random, settings, None).unwrap();
-        Trace::begin(&engine, &decoding, seed).unwrap_err().to_string()
+        let decoding = pipeline.decode(images, OrderKind::Random, settings, None).unwrap();
+        Trace::begin(&pipeline, &decoding, seed).unwrap_err().to_string()
     };
     let one = [(Some(0), 1)];
     let ddim = Settings { steps: "ddim10".into(), ..settings(4, 5) };
@@ -231,8 +231,8 @@ proptest! {
     #[test]
     fn no_damage_panics(changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4), cut in prop::option::of(any::<Index>())) {
         static GOOD: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
-            let engine = engine(&Device::Cpu);
-            edited(&engine).to_json().unwrap().into_bytes()
+            let pipeline = pipeline(&Engine::Cpu);
+            edited(&pipeline).to_json().unwrap().into_bytes()
         });
         let mut bytes = GOOD.clone();
         for (place, value) in changes {

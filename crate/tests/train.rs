@@ -1,5 +1,5 @@
-//! Training end to end on the 500 images of the fixture: it learns, resumes to the bit, trains on several devices as on
-//! one, outlives being killed, takes over from the official script, and refuses what would lose work.
+//! Training end to end on the 500 images of the fixture: it learns, resumes exactly, gives the same on several devices as on
+//! one, survives being killed, continues runs of the official script, and refuses to overwrite work.
 #![cfg(feature = "train")]
 
 mod common;
@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use burn::tensor::Device;
 use common::{parity_dirs, relative_error};
-use marscope::checkpoint::{Checkpoint, Weights, decays, read_safetensors};
-use marscope::config::{Defaults, MarConfig, TokenizerKind, WeightsConfig};
-use marscope::data::{DataError, Dataset, Example, OpenOptions, Split, TokenShape, open};
-use marscope::engine::Engine;
-use marscope::model::Mar;
-use marscope::random::{Philox, Stream};
-use marscope::train::{Compute, Outcome, Plan, Preset, Recipe, TrainError, TrainOptions, Trainer, train};
+use marscope_core::checkpoint::{decays, read_safetensors};
+use marscope_core::config::{ConfigVersion, Defaults, MarConfig, TokenizerKind, WeightsConfig};
+use marscope_core::random::{Philox, Stream};
+use marscope_inference::cpu::Cpu;
+use marscope_training::checkpoint::{Weights, read_weights};
+use marscope_training::data::{DataError, Dataset, Example, OpenOptions, Split, TokenShape, open};
+use marscope_training::model::Mar;
+use marscope_training::train::{Compute, Outcome, Plan, Preset, Recipe, TrainError, TrainOptions, tracking, train};
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/fashion-mnist")
@@ -29,7 +30,7 @@ fn images() -> Arc<dyn Dataset> {
 }
 
 fn plan(steps: usize, change: impl FnOnce(&mut Recipe)) -> Plan {
-    let mut recipe = Preset::Tiny.recipe();
+    let mut recipe = Recipe::of(Preset::Tiny);
     change(&mut recipe);
     Plan { steps, ..Plan::new(Preset::Tiny.weights(&[]), recipe, 500) }
 }
@@ -51,7 +52,7 @@ fn read(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A number of every line of the log.
+/// One field of every line of the log.
 fn logged(folder: &Path, key: &str) -> Vec<f64> {
     let log = String::from_utf8(read(folder, "log.jsonl")).unwrap();
     log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()[key].as_f64().unwrap()).collect()
@@ -80,10 +81,9 @@ fn loss_falls_and_the_folder_is_ready_to_sample_from() {
         assert!(out.path().join(name).is_file(), "{name}");
     }
 
-    let config = String::from_utf8(read(out.path(), "config.json")).unwrap();
-    let weights = read(out.path(), "model.safetensors");
-    let engine = pollster::block_on(Engine::load(&config, &weights, &marscope::network::Device::Cpu)).unwrap();
-    assert_eq!(engine.config.name, "tiny");
+    let config = WeightsConfig::parse(&String::from_utf8(read(out.path(), "config.json")).unwrap()).unwrap();
+    Cpu::load(&config.model, &read_safetensors(&read(out.path(), "model.safetensors")).unwrap()).unwrap();
+    assert_eq!(config.name, "tiny");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn several_devices_and_several_passes_are_one_device() {
     }
 }
 
-/// What the checkpointed and the half-precision backward pass are for costs nothing in what is learnt.
+/// Activation checkpointing changes no loss, and bf16 changes it little.
 #[test]
 fn less_memory_is_the_same_run() {
     let out = |change: fn(&mut Recipe)| {
@@ -177,11 +177,11 @@ fn killed_twenty_times_it_still_ends_as_the_run_that_never_was() {
     assert!(state.exists(), "it was never let go far enough to write anything");
     assert!(program(broken.path(), &["--resume"]).status().unwrap().success());
     assert_same_run(whole.path(), broken.path());
-    // Nothing is told twice.
+    // No step is logged twice.
     assert_eq!(logged(whole.path(), "step"), logged(broken.path(), "step"));
 }
 
-/// A limit on the size of files stands for the disk that is full: the write fails, what was there stays.
+/// A limit on file sizes simulates a full disk: the write fails and the old checkpoint stays.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_leaves_the_last_checkpoint() {
@@ -263,14 +263,15 @@ impl Dataset for Random {
     }
 }
 
-/// The official script's checkpoint, one step old: its moments are those of the clipped gradients of that step, it is gone
-/// on with at step 1, and its weights are those training goes on from.
+/// The official script's checkpoint after one step: its moments are those of that step's clipped gradients, and training
+/// continues at step 1 from its weights.
 #[test]
 fn goes_on_with_a_run_of_the_official_script() {
     let folder = parity_dirs("mar-").remove(0);
     let model: MarConfig = serde_json::from_slice(&read(&folder, "config.json")).unwrap();
     let shape = TokenShape { tokens: model.tokens(), dim: model.token_dim(), classes: model.class_num };
     let weights = WeightsConfig {
+        version: ConfigVersion,
         name: "official".into(),
         classes: (0..model.class_num).map(|class| class.to_string()).collect(),
         tokenizer: TokenizerKind::Kl,
@@ -279,7 +280,7 @@ fn goes_on_with_a_run_of_the_official_script() {
         defaults: Defaults { cfg: 1.0, iterations: 4, steps: 10, temperature: 1.0 },
         model,
     };
-    let recipe = Recipe { batch: 8, base_rate: 1e-9, accumulate: 1, ..Preset::Tiny.recipe() };
+    let recipe = Recipe { batch: 8, base_rate: 1e-9, accumulate: 1, ..Recipe::of(Preset::Tiny) };
     let out = tempfile::tempdir().unwrap();
     let mut options = options(out.path());
     options.from = Some(folder.join("checkpoint.pth"));
@@ -308,12 +309,12 @@ fn goes_on_with_a_run_of_the_official_script() {
         checked += 1;
     }
     assert!(checked > 50, "{checked} parameters");
-    let raw = Checkpoint::read(&read(&folder, "checkpoint.pth"), Weights::Raw).unwrap();
+    let raw = read_weights(&read(&folder, "checkpoint.pth"), Weights::Raw).unwrap();
     for (name, tensor) in &raw.tensors {
         assert_eq!(state.tensors[&format!("model.{name}")], *tensor, "{name}");
     }
 
-    // And it goes on.
+    // The run continues.
     options.resume = true;
     let plan = Plan { steps: 4, ..plan };
     assert_eq!(train(&plan, &data, &options, &[Device::flex()], &Arc::default()).unwrap().step, 4);
@@ -324,7 +325,7 @@ fn goes_on_with_a_run_of_the_official_script() {
     assert!(decays("class_emb.weight", 2) && !decays("diffloss.net.input_proj.weight", 2) && !decays("z_proj.bias", 1));
 }
 
-/// Weights alone start a run of their own.
+/// Weights without an optimizer start a new run.
 #[test]
 fn starts_from_weights() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -334,5 +335,5 @@ fn starts_from_weights() {
     run(&plan(2, |_| ()), &started).unwrap();
     let (learnt, fresh) = (logged(second.path(), "loss")[0], logged(first.path(), "loss")[0]);
     assert!(learnt < 0.8 * fresh, "{learnt} after {fresh}");
-    assert!(Trainer::device(&Device::flex(), &Preset::Tiny.recipe()).is_autodiff());
+    assert!(tracking(&Device::flex(), &Recipe::of(Preset::Tiny)).is_autodiff());
 }

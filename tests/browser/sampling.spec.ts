@@ -177,7 +177,7 @@ test('says what was measured, where that is listed', async ({ page }) => {
   await visit(page, 'model=other&solver=dpm&steps=10&device=cpu&play=0');
   const measured = page.locator('[data-role=measured]');
   await expect(measured).toHaveText(
-    'Measured over 300 pictures: 88% as asked, Fréchet distance 21, 2.0 times as fast.',
+    'Measured over 300 pictures: 88% of the right class, Fréchet distance 21, 2.0 times as fast.',
   );
   await page.getByRole('slider', { name: 'Diffusion steps', exact: true }).fill('11');
   await expect(measured).toHaveCount(0);

@@ -63,7 +63,7 @@ async function heat(page: Page): Promise<Map<number, number>> {
 test('weights without a map of real patches say so', async ({ page }) => {
   await page.route('**/patches.json', (route) => route.fulfill({ status: 404 }));
   await look(page);
-  await expect(section(page, 'path')).toContainText('These weights bring no map of real patches');
+  await expect(section(page, 'path')).toContainText('These weights come without a map of real patches');
 });
 
 test('how a token came to be', async ({ page }) => {

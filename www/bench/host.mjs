@@ -1,4 +1,4 @@
-// A static host for measurements: compresses as hosts do, counts what it sends, and is as slow as a given network.
+// A static host for measurements: it compresses, counts the bytes it sends, and simulates a slow network.
 // The network is shaped here and not in the browser, whose own emulation leaves out what workers fetch.
 
 import { existsSync, readFileSync, statSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// What a visitor waits for, measured in the built page: `node bench/start.mjs` in www, after `npm run build`.
+// Measures a visitor's waiting times in the built page: `node bench/start.mjs` in www, after `npm run build`.
 // Prints a Markdown table and writes target/bench/page.json. PAGE_DIST is another folder than dist/, RUNS the cold loads each.
 
 import { chromium } from '@playwright/test';
@@ -19,7 +19,7 @@ const LOADS = [
   { name: '10 Mbit/s, 40 ms, processor 4 times slower', network: SLOW, throttle: 4 },
 ];
 
-/** Runs in the page from its beginning: notes when what happens, in ms since the navigation began. */
+/** Runs in the page from its start: records the times of events, in ms since the navigation began. */
 function watch() {
   const notes = { marked: null, pixels: null, live: null, done: null, tasks: [], messages: [] };
   Object.assign(window, { notes });
@@ -201,7 +201,7 @@ for (const { name, marked, pixels, live, bytesMarked, bytesLive } of results.loa
   console.log(`| ${cells.join(' | ')} |`);
 }
 const { scrub: scrubbing, decode: decoding } = results;
-// A worker that said nothing after the click had ended before it: that is no measurement of a stop.
+// If the worker sent nothing after the click, it had ended before it, so the stop was not measured.
 const stopped = decoding.stops.map((stop) => stop.stopped).filter((ms) => ms !== null);
 console.log('\n| On the page | |\n| --- | --- |');
 console.log(

@@ -1,5 +1,5 @@
 // Vite plugin: a service worker that keeps the page, its CPU engines and its own model, so that a second visit needs no network.
-// A new version is fetched beside the old one and takes over once no window shows the old one: never in mid-lecture.
+// A new version is fetched beside the old one and used once no window shows the old one.
 
 import { readdirSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -7,9 +7,8 @@ import type { Plugin } from 'vite';
 import { generateSW } from 'workbox-build';
 
 /**
- * Kept from the first visit on. Fonts: the letters that the page and its formulas are written in. Both CPU engines: the one
- * that was used comes from the browser's own cache, the other is small, and an updated browser may need it, be there a
- * network or not.
+ * Kept from the first visit on. Fonts: those of the page and of its formulas. Both CPU engines: the one that was used comes
+ * from the browser's own cache; the other is small, and an updated browser may need it without a network.
  */
 const KEPT = [
   'index.html',
@@ -29,7 +28,7 @@ function largest(folder: string): number {
   return Math.max(...sizes);
 }
 
-/** Writes sw.js next to the page. Comes last of the plugins, for it lists what the others have written. */
+/** Writes sw.js next to the page. It must be the last plugin, since it lists the files of the others. */
 export function offline(hashes: Readonly<Record<string, string>>): Plugin {
   let out = '';
   let written = false;
@@ -46,7 +45,7 @@ export function offline(hashes: Readonly<Record<string, string>>): Plugin {
       order: 'post',
       sequential: true,
       async handler() {
-        // A build that failed ends here too.
+        // A failed build also calls this.
         if (!written) return;
         const { warnings } = await generateSW({
           globDirectory: out,
@@ -72,7 +71,7 @@ export function offline(hashes: Readonly<Record<string, string>>): Plugin {
           sourcemap: false,
           mode: 'production',
           runtimeCaching: [
-            // Of use only where there is a graphics adapter: kept once it has been used.
+            // Useful only with a graphics adapter: kept after its first use.
             {
               urlPattern: /\/assets\/gpu-[^/]*\.wasm$/,
               handler: 'CacheFirst',

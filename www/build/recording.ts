@@ -1,5 +1,5 @@
 // Vite plugin: the page's first decoding, computed when the page is built, so that the first visit has something to show
-// before the engine has arrived. It is what the page's own CPU engine makes of the default settings.
+// before the engine has loaded. The page's own CPU engine computes it with the default settings.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -10,13 +10,13 @@ import type { EngineBundle, IterationEvent } from '../src/engine/types';
 import { FASHION, decodeSettings, defaultSettings } from '../src/state/settings';
 import { writeTrace } from '../src/state/trace';
 
-/** Where everything comes from that a recording depends on. */
+/** The inputs of a recording. */
 interface Sources {
   /** The folder with the CPU engine's bundle. */
   bundle: string;
   /** The model's folder. */
   weights: string;
-  /** The file that says how a trace is written. */
+  /** The file that defines the trace format. */
   format: string;
   /** Keeps recordings between builds. */
   cache: string;
@@ -39,7 +39,7 @@ async function record(script: string, wasm: Buffer, config: string, weights: Buf
   }
   const { name, parameters } = info;
   const source = { model: { name, parameters }, choices: SETTINGS, order: decoding.order(), start: null };
-  return writeTrace({ ...source, events, geometry: info });
+  return writeTrace({ ...source, events });
 }
 
 /** The recording, computed anew only when engine, weights, settings or format have changed. */

@@ -1,4 +1,4 @@
-// Vite plugins of the page: the models it serves, the sizes its progress bars count to, its content policy.
+// Vite plugins of the page: the models it serves, the file sizes for its progress bars, its content policy.
 // Models live outside www/, so they are served from there in development and copied into the build.
 
 import { createHash } from 'node:crypto';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Plugin } from 'vite';
 
 const MODEL_FILES = ['config.json', 'model.safetensors'];
-/** Principal axes of real patches, and quality over iterations and ways to sample; a model may come without. */
+/** Optional files of a model: principal axes of real patches, and measured quality. */
 const OPTIONAL_FILES = ['patches.json', 'iterations.json', 'sampling.json'];
 /** The engine's bundles. */
 const BUNDLES = ['cpu', 'cpu-relaxed', 'gpu'];
@@ -23,7 +23,7 @@ function modelsIn(folder: string): string[] {
   return readdirSync(folder).filter((name) => MODEL_FILES.every((file) => existsSync(join(folder, name, file))));
 }
 
-/** Serves `folder` as weights/ and copies it into the build. Fails the build where it holds no model. */
+/** Serves `folder` as weights/ and copies it into the build. Fails the build if it contains no model. */
 export function models(folder: string): Plugin {
   let out = '';
   return {
@@ -58,7 +58,7 @@ export function models(folder: string): Plugin {
   };
 }
 
-/** Fails the build with what to do where an engine has not been built. */
+/** Fails the build, with a message on what to do, if an engine has not been built. */
 export function engines(folder: string): Plugin {
   return {
     name: 'marscope-engines',
@@ -96,7 +96,7 @@ export function weightsHashes(models: string): Record<string, string> {
   return Object.fromEntries(hashes) as Record<string, string>;
 }
 
-/** A content policy for the built page: nothing is fetched from or sent to anywhere else. */
+/** A content policy for the built page: it contacts no other host. */
 export function contentPolicy(): Plugin {
   const policy = [
     "default-src 'self'",

@@ -1,7 +1,7 @@
 // Keeps the page for visits without a network: registers the service worker that the build writes (build/offline.ts).
-// Not before the engine is there, so that what the first visit waits for has the network to itself.
+// Starts after the engine has loaded, so that it does not slow the first visit down.
 
-/** Resolves once the page is past its loading. */
+/** Resolves when the page has loaded. */
 function loaded(): Promise<void> {
   const { documentElement: html } = document;
   return new Promise((resolve) => {
@@ -23,6 +23,6 @@ export async function keepForOffline(): Promise<void> {
   try {
     await navigator.serviceWorker.register('./sw.js');
   } catch {
-    // Some private windows and some hosts allow none.
+    // Some private windows and some hosts do not allow service workers.
   }
 }

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: marscope's engines against ONNX Runtime Web and PyTorch, on the same weights and noise.
-//! What is measured lies in `bench/`; this installs and builds what that needs, runs it and has one table made of it.
+//! The measurements are in `bench/`. This installs and builds what they need, runs them and makes one table.
 
 use std::env;
 use std::fs;
@@ -18,13 +18,13 @@ pub struct Args {
     /// Run these parts alone.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Browser, Part::Native])]
     only: Vec<Part>,
-    /// Rounds of everything that is quick; each part has its own default.
+    /// Number of rounds; each part has its own default.
     #[arg(long)]
     rounds: Option<u32>,
-    /// The table as JSON.
+    /// JSON file for the table.
     #[arg(long, default_value = "target/bench/bench.json")]
     json: PathBuf,
-    /// A folder with the `cpu` and `gpu` bundles of another marscope, to be measured beside this one.
+    /// A folder with the `cpu` and `gpu` bundles of another marscope, to measure beside this one.
     #[arg(long)]
     baseline: Option<PathBuf>,
     /// In the browser, use the machine's GPU and not the software one.
@@ -33,7 +33,7 @@ pub struct Args {
     /// Folder of Fashion-MNIST's idx files, to train on.
     #[arg(long, required_if_eq("only", "train"))]
     data: Option<PathBuf>,
-    /// Besides, sampling and training at mar-base's size, with random weights.
+    /// Also measure sampling and training at mar-base's size, with random weights.
     #[arg(long)]
     mar_base: bool,
 }
@@ -51,7 +51,7 @@ enum Part {
     Train,
 }
 
-/// Measures what is asked for; the raw times and the table land in `target/bench`.
+/// Runs the requested measurements. The raw times and the table are written to `target/bench`.
 ///
 /// # Errors
 /// If something is missing and cannot be installed, or a measurement fails.
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if wants(Part::Native) || wants(Part::Sweep) || wants(Part::Train) {
         let features: &[&str] = if wants(Part::Train) { &["--features", "train"] } else { &[] };
-        run_command(cargo().args(["build", "--release", "-p", "marscope"]).args(features))?;
+        run_command(cargo().args(["build", "--release", "-p", "marscope", "-p", "marscope-roof"]).args(features))?;
     }
     if wants(Part::Browser) {
         run_command(
@@ -109,7 +109,11 @@ pub fn run(args: &Args) -> Result<()> {
     if let (true, Some(data)) = (wants(Part::Train), &args.data) {
         let out = folder.join("train.json");
         let mut command = python.script("train.py");
-        command.arg("--data").arg(absolute(data).context("where is the data?")?).arg("--out").arg(&out);
+        command
+            .arg("--data")
+            .arg(absolute(data).context("the path of --data cannot be resolved")?)
+            .arg("--out")
+            .arg(&out);
         if args.mar_base {
             command.arg("--mar-base");
         }
@@ -150,7 +154,7 @@ fn node_script(script: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// A Python of the benchmark's own, which nothing else uses.
+/// The Python environment of the benchmark.
 struct Python(PathBuf);
 
 impl Python {

@@ -15,13 +15,13 @@ use crate::{apt, process};
 
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 const ICD: &str = "vk_swiftshader_icd.json";
-/// Where distributions put what belongs to the browser when its program is a script elsewhere.
+/// Folders of the browser's files in distributions whose browser program is a script elsewhere.
 const LIBRARY_FOLDERS: [&str; 4] =
     ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome", "/usr/lib64/chromium-browser"];
 /// Where Vulkan drivers register themselves.
 const DRIVER_FOLDERS: [&str; 2] = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
 
-/// Finds a Chromium, installing one if that is possible and none is there.
+/// Finds a Chromium. If there is none, installs one if that is possible and allowed.
 ///
 /// # Errors
 /// If there is none and none can be installed, or `CHROMIUM_PATH` names none.
@@ -29,22 +29,22 @@ pub fn find() -> Result<PathBuf> {
     if let Some(path) = env::var_os("CHROMIUM_PATH").filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
         if !path.is_file() {
-            bail!("CHROMIUM_PATH is {}, which is no file: set it to a Chromium, or unset it", path.display());
+            bail!("CHROMIUM_PATH is {}, which is not a file: set it to a Chromium, or unset it", path.display());
         }
         return Ok(path);
     }
     if let Some(path) = on_path(&NAMES) {
         return Ok(path);
     }
+    let advice =
+        "no browser for the tests: install Chromium or Google Chrome, or set CHROMIUM_PATH to the program of one";
     if apt::available() {
-        apt::install(&["chromium"])?;
+        apt::install(&["chromium"]).context(advice)?;
         if let Some(path) = on_path(&NAMES) {
             return Ok(path);
         }
     }
-    playwrights().context(
-        "no browser for the tests: install Chromium or Google Chrome, or set CHROMIUM_PATH to the program of one",
-    )
+    playwrights().context(advice)
 }
 
 /// Downloads Playwright's own Chromium, unless it is there, and says where it is.

@@ -1,5 +1,5 @@
 //! Node.js and the page's npm packages.
-//! The versions come from `www/package-lock.json`, so `npm ci` is the only way packages get in.
+//! The versions come from `www/package-lock.json`; packages are installed only with `npm ci`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,12 +16,12 @@ const OLDEST_NODE: u32 = 20;
 /// Checks that Node.js is there and new enough.
 ///
 /// # Errors
-/// If `node` is missing, too old, or says something that is no version.
+/// If `node` is missing or too old, or prints no version.
 pub fn check() -> Result<()> {
     let advice = format!("install Node.js {OLDEST_NODE} or newer (https://nodejs.org)");
     let version = read(Command::new("node").arg("--version")).with_context(|| advice.clone())?;
     let Some(found) = major(&version) else {
-        bail!("`node --version` says '{version}', which is no version: {advice}");
+        bail!("`node --version` printed '{version}', which is not a version: {advice}");
     };
     if found < OLDEST_NODE {
         bail!("Node.js {version} is too old: {advice}");
@@ -47,12 +47,25 @@ pub fn npm(args: &[&str], env: &[(&str, &OsStr)]) -> Result<()> {
 /// # Errors
 /// As [`npm`].
 pub fn install() -> Result<()> {
-    npm(&["ci", "--no-audit", "--no-fund"], &[])
+    install_in(&www())
+}
+
+/// Likewise in another folder with a lock file of its own.
+///
+/// # Errors
+/// As [`npm`].
+pub fn install_in(folder: &Path) -> Result<()> {
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
 }
 
 /// Whether the installed packages are those of the lock file, as far as the two files' times tell.
 pub fn installed() -> bool {
-    is_newer(&www().join("node_modules/.package-lock.json"), &www().join("package-lock.json"))
+    installed_in(&www())
+}
+
+/// Likewise in another folder with a lock file of its own.
+pub fn installed_in(folder: &Path) -> bool {
+    is_newer(&folder.join("node_modules/.package-lock.json"), &folder.join("package-lock.json"))
 }
 
 /// Whether `file` exists and is no older than `reference`.

@@ -25,6 +25,15 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Whether this is continuous integration, where nobody can be asked: `CI` is set, and not to "false".
+pub fn in_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| says_ci(&value))
+}
+
+fn says_ci(value: &OsStr) -> bool {
+    !value.is_empty() && value != "false"
+}
+
 /// Prints `command`, runs it and waits for it, with its output going straight through.
 ///
 /// # Errors
@@ -100,6 +109,12 @@ mod tests {
     fn what_a_program_says_on_standard_error_reaches_the_message() {
         let error = read(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err().to_string();
         assert!(error.contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn continuous_integration_says_so() {
+        assert!(says_ci(OsStr::new("true")) && says_ci(OsStr::new("1")));
+        assert!(!says_ci(OsStr::new("")) && !says_ci(OsStr::new("false")));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The table at the end of `cargo xtask test`: what became of each step, and how long it took.
+//! The table at the end of `cargo xtask test`: the outcome and the time of each step.
 //! Its last line, `N passed, N failed`, is the one to look for in a log.
 
 use std::fmt::{self, Display, Formatter};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::steps::Step;
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It did what it is for.
+    /// It passed.
     Passed,
-    /// It did not.
+    /// It failed.
     Failed,
     /// It could not run here, for the reason given.
     Skipped(&'static str),
@@ -26,7 +26,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Notes what became of `step`.
+    /// Adds the outcome of `step`.
     pub fn add(&mut self, step: Step, outcome: Outcome, time: Duration) {
         self.rows.push((step, outcome, time));
     }

@@ -1,12 +1,12 @@
 //! The steps of `cargo xtask test`: what each is called, what it is for, and which of them a run takes.
-//! They are ordered from cheap to dear, and each comes after those whose products it uses.
+//! Cheap steps come first, and each step comes after those whose results it uses.
 
 use anyhow::{Result, bail};
 
 /// One step of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The tools that are no crates or npm packages.
+    /// The tools that are neither crates nor npm packages.
     Tools,
     /// Formatting of the Rust code.
     Fmt,
@@ -26,6 +26,8 @@ pub enum Step {
     NpmCi,
     /// Lints and formatting of the page's code.
     Lint,
+    /// The page's types as Rust defines them.
+    Types,
     /// Types of the page's code.
     Check,
     /// The page's unit tests.
@@ -40,11 +42,12 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order they run.
-    pub const ALL: [Step; 15] = [
+    pub const ALL: [Step; 16] = [
         Step::Tools,
         Step::Fmt,
         Step::Deny,
         Step::NpmCi,
+        Step::Types,
         Step::Check,
         Step::Unit,
         Step::TestXtask,
@@ -71,6 +74,7 @@ impl Step {
             Step::Wasm => "wasm",
             Step::NpmCi => "npm-ci",
             Step::Lint => "lint",
+            Step::Types => "types",
             Step::Check => "check",
             Step::Unit => "unit",
             Step::Page => "page",
@@ -82,7 +86,7 @@ impl Step {
     /// What the step is for, in a line.
     pub fn about(self) -> &'static str {
         match self {
-            Step::Tools => "Node.js, a browser, a Vulkan driver and a compiler for wasm32 are there",
+            Step::Tools => "Node.js, a browser, a Vulkan driver and a compiler for wasm32 are installed",
             Step::Fmt => "the Rust code is formatted",
             Step::Clippy => "the native code is free of warnings",
             Step::ClippyWasm => "the page's Rust code is free of warnings",
@@ -92,6 +96,7 @@ impl Step {
             Step::Wasm => "the page's bundles build and keep to their budgets",
             Step::NpmCi => "the page's npm packages install from the lock file",
             Step::Lint => "the page's code is linted and formatted",
+            Step::Types => "the page's types are those that Rust defines",
             Step::Check => "the page's types check",
             Step::Unit => "the page's unit tests pass",
             Step::Page => "the page builds",
@@ -104,7 +109,7 @@ impl Step {
 /// The steps of `names`, each once and in the order they run; all of them if there are no names.
 ///
 /// # Errors
-/// If a name is no step's; the message has those that are.
+/// If a name is not a step; the message lists the steps.
 pub fn select(names: &[String]) -> Result<Vec<Step>> {
     if names.is_empty() {
         return Ok(Step::ALL.to_vec());
@@ -158,6 +163,7 @@ mod tests {
             (Step::Test, Step::E2e),
             (Step::Wasm, Step::Lint),
             (Step::Wasm, Step::Page),
+            (Step::Types, Step::Check),
             (Step::NpmCi, Step::Check),
             (Step::NpmCi, Step::Unit),
             (Step::NpmCi, Step::Lint),

@@ -1,9 +1,11 @@
 //! `cargo xtask wasm`: the page's bundles.
-//! `cpu` is what every browser runs, `cpu-relaxed` what newer ones run faster; `gpu` has WebGPU besides.
+//! `cpu` runs in every browser, `cpu-relaxed` runs faster in newer ones, and `gpu` also has WebGPU.
 
 use std::fs;
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
@@ -13,13 +15,22 @@ use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::process::{root, run as run_command, www};
-use crate::wasm_target::{TARGET, cargo_for_page, target_dir};
+use crate::wasm_target::{self, TARGET, cargo_for_page, target_dir};
 
 /// The files that a bundle consists of.
 const FILES: [&str; 3] = ["marscope.js", "marscope_bg.wasm", "marscope.d.ts"];
 /// What a bundle is made from, relative to the repository's root.
-const SOURCES: [&str; 6] =
-    ["crate/src", "crate/Cargo.toml", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo/config.toml"];
+const SOURCES: [&str; 9] = [
+    "crate/src",
+    "crate/core",
+    "crate/inference",
+    "crate/simd",
+    "crate/Cargo.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+    "rust-toolchain.toml",
+    ".cargo/config.toml",
+];
 
 /// Arguments of `cargo xtask wasm`.
 #[derive(clap::Args)]
@@ -68,12 +79,20 @@ impl Bundle {
         }
     }
 
+    /// Where it is compiled. Cargo lets one build at a time into a folder.
+    fn target_dir(self) -> PathBuf {
+        match self {
+            Bundle::Cpu | Bundle::Gpu => target_dir(),
+            Bundle::CpuRelaxed => target_dir().join("relaxed"),
+        }
+    }
+
     fn folder(self) -> PathBuf {
         www().join("src/pkg").join(self.name())
     }
 }
 
-/// Builds the bundles asked for, prints their sizes and holds them to their budgets.
+/// Builds the requested bundles, prints their sizes and checks them against their budgets.
 ///
 /// # Errors
 /// If no compiler is found, the build or the binding fails, or a bundle is over its budget.
@@ -84,15 +103,29 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Builds `bundles`. All are built before a budget can fail, so that the sizes of all are seen.
+/// Builds `bundles`. Budgets are checked after all are built, so that all sizes are printed.
 ///
 /// # Errors
 /// As [`run`].
 pub fn build(bundles: &[Bundle]) -> Result<()> {
+    wasm_target::ensure()?;
+    // Relaxed SIMD has nothing in common with the others, so it is compiled beside them: at its end, which takes long,
+    // a build keeps a single core busy.
+    let (relaxed, plain): (Vec<Bundle>, Vec<Bundle>) =
+        bundles.iter().partition(|&&bundle| bundle == Bundle::CpuRelaxed);
+    let make = |bundles: Vec<Bundle>| {
+        bundles.into_iter().try_for_each(|bundle| {
+            compile(bundle)?;
+            bind(bundle)
+        })
+    };
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| make(relaxed));
+        let done = make(plain);
+        done.and(beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
     let mut over = Vec::new();
     for &bundle in bundles {
-        compile(bundle)?;
-        bind(bundle)?;
         let size = Size::of(&bundle.folder().join("marscope_bg.wasm"))?;
         println!("{} bundle: {} bytes, {} bytes gzip", bundle.name(), size.bytes, size.gzip);
         over.extend(over_budget(bundle, size));
@@ -130,7 +163,7 @@ fn newest(path: &Path) -> Result<SystemTime> {
 }
 
 fn compile(bundle: Bundle) -> Result<()> {
-    let mut command = cargo_for_page("build")?;
+    let mut command = cargo_for_page("build", &bundle.target_dir())?;
     command.args(["-p", "marscope", "--lib", "--no-default-features", "--features", bundle.features()]);
     if bundle == Bundle::CpuRelaxed {
         // Joined to the flags of .cargo/config.toml. Without it the engine finds no relaxed SIMD and takes the plain one.
@@ -140,9 +173,9 @@ fn compile(bundle: Bundle) -> Result<()> {
 }
 
 fn bind(bundle: Bundle) -> Result<()> {
-    let compiled = target_dir().join(TARGET).join("web/marscope.wasm");
+    let compiled = bundle.target_dir().join(TARGET).join("web/marscope.wasm");
     let folder = bundle.folder();
-    // A file left by an earlier build would otherwise pass for part of this one.
+    // Removes files of an earlier build.
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
     }
@@ -172,7 +205,7 @@ impl Size {
     }
 }
 
-/// What is wrong with a bundle of `size`, if anything is.
+/// Why a bundle of `size` exceeds its budget, if it does.
 fn over_budget(bundle: Bundle, size: Size) -> Option<String> {
     (size.gzip > bundle.budget()).then(|| {
         format!(

@@ -27,15 +27,15 @@ pub fn ensure() -> Result<()> {
     })
 }
 
-/// `cargo SUBCOMMAND` for the page, in the optimised `web` profile.
+/// `cargo SUBCOMMAND` for the page, in the optimised `web` profile, with its products in `folder`.
 ///
 /// # Errors
 /// As [`ensure`].
-pub fn cargo_for_page(subcommand: &str) -> Result<Command> {
+pub fn cargo_for_page(subcommand: &str, folder: &Path) -> Result<Command> {
     ensure()?;
     let mut command = cargo();
     command.arg(subcommand).args(["--quiet", "--profile", "web", "--target", TARGET]);
-    command.arg("--target-dir").arg(target_dir());
+    command.arg("--target-dir").arg(folder);
     Ok(command)
 }
 

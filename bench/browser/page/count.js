@@ -1,5 +1,5 @@
-// What an engine asks of the GPU, whoever it is: dispatches, submissions, bytes written and times it waited for an answer,
-// counted where every engine has to pass, at the browser's own WebGPU calls.
+// Counts an engine's use of the GPU: dispatches, submissions, bytes written and read-backs,
+// at the browser's own WebGPU calls, which every engine must use.
 
 /** @type {{ dispatches: number, submissions: number, written: number, readBacks: number }} */
 const counts = { dispatches: 0, submissions: 0, written: 0, readBacks: 0 };

@@ -16,7 +16,7 @@ const FEW = 2;
 const pings = new MessageChannel();
 
 /** What the page answers between diffusion steps: go on, once waiting messages are through. */
-function goOn() {
+function shouldContinue() {
   return new Promise((resolve) => {
     pings.port1.onmessage = () => resolve(true);
     pings.port2.postMessage(null);
@@ -53,7 +53,7 @@ export async function open({ bundle, device, label, weights, plan: address }) {
     for (const place of known) masked[place] = 0;
     const start = { iteration, tokens: Float32Array.from(image), masked };
     const decoding = engine.decode({ ...settings, steps, stride: steps }, start);
-    const event = await decoding.advance(goOn);
+    const event = await decoding.advance(shouldContinue);
     decoding.free();
     return event;
   }
@@ -79,7 +79,7 @@ export async function open({ bundle, device, label, weights, plan: address }) {
       const begin = performance.now();
       const decoding = engine.decode(settings, null);
       for (;;) {
-        const event = await decoding.advance(goOn);
+        const event = await decoding.advance(shouldContinue);
         if (event === null) break;
         const sampled = last(event);
         [...event.tokens].forEach((place, row) => {

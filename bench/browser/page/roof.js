@@ -1,5 +1,5 @@
-// How fast the machine can go at all, in the same browser: products in registers and bytes through memory, and nothing else.
-// Nobody's layers reach this; it is what shares of the roof are shares of.
+// The machine's peak in the same browser: multiply-adds in registers, and bytes copied through memory.
+// No layer reaches it; the table shows engines as shares of it.
 
 /** Runs `work(n)` with more and more until it takes a while; its best time a unit, in seconds. */
 async function best(/** @type {(n: number) => number | Promise<number>} */ work) {
@@ -81,7 +81,7 @@ const COPY = `
 @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) { output[id.x] = input[id.x]; }`;
 
-/** The same of the GPU, all of it, and billions of bytes a second through its memory. */
+/** The same for the whole GPU, and billions of bytes copied per second through its memory. */
 export async function gpu() {
   const adapter = await navigator.gpu.requestAdapter();
   const device = await adapter?.requestDevice();

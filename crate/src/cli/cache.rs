@@ -1,5 +1,5 @@
-//! `marscope cache`: a data set as latents of the KL autoencoder, so that training need not encode it again and again.
-//! Ctrl-C stops between two batches; the same command goes on after the last whole file.
+//! `marscope cache`: encodes a data set into latents of the KL autoencoder once, so that training does not have to.
+//! Ctrl-C stops between two batches; the same command continues after the last complete file.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -9,50 +9,50 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::device::TrainDevice;
 use super::{Failure, autoencoder};
-use crate::checkpoint::Precision;
-use crate::config::PAPER_LATENT_SCALE;
-use crate::data::{EncodeOptions, Split, encode, open_images};
-use crate::tokenizer::Autoencoder;
+use marscope_core::checkpoint::Precision;
+use marscope_core::config::PAPER_LATENT_SCALE;
+use marscope_training::autoencoder::Autoencoder;
+use marscope_training::data::{EncodeOptions, Split, encode, open_images};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of the images: idx or CIFAR files, or a folder of .jpg and .png files a class, as ImageNet has
+    /// Folder of the images: idx files, CIFAR files, or one folder of .jpg and .png files per class
     #[arg(long)]
     data: PathBuf,
     /// Which part of the data
     #[arg(long, value_enum, default_value = "train")]
     split: Split,
-    /// The autoencoder's weights: kl16.ckpt, or a safetensors file
+    /// The autoencoder's weights: kl16.ckpt or a safetensors file
     #[arg(long)]
     kl: PathBuf,
-    /// JSON file of the autoencoder's shape [default: KL-16]
+    /// JSON file with the autoencoder's shape [default: KL-16]
     #[arg(long)]
     kl_config: Option<PathBuf>,
-    /// Folder for the latents
+    /// Folder to write the latents to
     #[arg(long)]
     out: PathBuf,
-    /// Side to which images are scaled and cropped, in pixels [default: the autoencoder's resolution]
+    /// Scale and crop images to this side, in pixels [default: the autoencoder's resolution]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     side: Option<u32>,
-    /// Leave out the mirror images, where left and right mean something
+    /// Do not encode mirrored images too: for data where left and right differ in meaning
     #[arg(long)]
     no_flip: bool,
-    /// Store 32 bits a number instead of 16
+    /// Store numbers as f32 instead of f16
     #[arg(long)]
     f32: bool,
-    /// What training multiplies latents by [default: 1 / their standard deviation, which is measured]
+    /// Factor that training multiplies latents by [default: 1 / their measured standard deviation]
     #[arg(long, value_parser = positive)]
     scale: Option<f64>,
-    /// Images encoded together
+    /// Images per forward pass of the autoencoder
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: u32,
-    /// Images of a file; the file under way is lost when stopped
+    /// Images per file; stopping loses the file being written
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     per_shard: u32,
-    /// Unreadable images that are left out before it is an error
+    /// Number of unreadable images to leave out; one more is an error
     #[arg(long, default_value_t = 100)]
     max_bad: usize,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t)]
     device: TrainDevice,
 }
@@ -60,7 +60,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let config = autoencoder::shape(args.kl_config.as_deref())?;
     let side = args.side.map_or(config.resolution, |side| side as usize);
-    // Before the weights, which take longer to read than to find out that there is nothing to encode.
+    // Before the weights, which take long to read: a missing data set is reported at once.
     let data = open_images(&args.data, args.split, Some(side))?;
 
     let device = args.device.open()?;
@@ -89,9 +89,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let index = encode(&kl, &device, &data, &args.out, &options, &stop, |progress| {
         if progress.resumed != found {
             found = progress.resumed;
-            bar.set_message(format!("({found} were there)"));
+            bar.set_message(format!("({found} already done)"));
             bar.set_position(progress.images as u64);
-            // What was there says nothing about the speed.
+            // Images that were already done say nothing about the speed.
             bar.reset_eta();
         }
         bar.set_position(progress.images as u64);
@@ -101,7 +101,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let Some(index) = index? else {
-        println!("stopped; the same command goes on after the last whole file in {}", args.out.display());
+        println!("stopped; the same command continues after the last complete file in {}", args.out.display());
         return Ok(());
     };
 
@@ -110,11 +110,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         println!("left out: {}: {}", bad.path.display(), bad.what);
     }
     println!(
-        "scale {:.4} measured, 1 / standard deviation; the paper's KL-16: {PAPER_LATENT_SCALE}",
+        "measured scale {:.4} (1 / standard deviation); the paper's KL-16: {PAPER_LATENT_SCALE}",
         index.measured_scale
     );
     if args.scale.is_some() {
-        println!("scale {} noted, as asked", index.scale);
+        println!("the index holds the scale given with --scale: {}", index.scale);
     }
     Ok(())
 }
@@ -122,6 +122,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if scale.is_finite() && scale > 0.0 => Ok(scale),
-        _ => Err("a number over 0".into()),
+        _ => Err("give a number over 0".into()),
     }
 }

@@ -1,9 +1,16 @@
-//! Which device a command runs on.
-//! The fast engine on the CPU unless asked otherwise: a GPU has to be built in (`--features webgpu` or `vulkan`).
+//! The device that a command runs on.
+//! The default is the CPU engine. A GPU needs a build with `--features webgpu` or `vulkan`.
+
+use std::sync::Arc;
 
 use clap::ValueEnum;
+use marscope_core::checkpoint::{Checkpoint, TensorSource};
+use marscope_core::config::MarConfig;
+use marscope_core::network::Network;
+use marscope_inference::cpu::Cpu;
+use marscope_training::model::Mar;
 
-use crate::network::Device;
+use super::Failure;
 
 /// A device for inference, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -11,34 +18,37 @@ pub enum DeviceKind {
     /// The processor, all cores
     #[default]
     Cpu,
-    /// A GPU, through WebGPU's shading language
+    /// A GPU, by this project's WGSL engine
     #[cfg(feature = "webgpu")]
     Webgpu,
-    /// The processor, in plain Burn: slower, for comparison
+    /// The CPU, by plain Burn: slower, for comparison
     Flex,
-    /// A GPU, in plain Burn through Vulkan
+    /// A GPU, by plain Burn through Vulkan
     #[cfg(feature = "vulkan")]
     Vulkan,
 }
 
 impl DeviceKind {
-    /// Opens the device.
+    /// Loads the network of `config` with the parameters of `source` onto the device. The engines read one tensor
+    /// at a time, plain Burn all of them.
     ///
     /// # Errors
-    /// When there is no such adapter, or its driver refuses.
-    #[allow(clippy::unnecessary_wraps)] // without a GPU built in, nothing can fail
-    pub fn open(self) -> Result<Device, String> {
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
+    /// When there is no such adapter, the driver refuses, or the parameters do not fit.
+    pub fn load(self, config: &MarConfig, source: &dyn TensorSource) -> Result<Arc<dyn Network>, Failure> {
+        Ok(match self {
+            Self::Cpu => Arc::new(Cpu::load(config, source)?),
             #[cfg(feature = "webgpu")]
-            Self::Webgpu => Ok(Device::Gpu),
-            Self::Flex => Ok(Device::Burn(TrainDevice::Cpu.open()?)),
+            Self::Webgpu => {
+                let gpu = pollster::block_on(marscope_inference::gpu::Gpu::open(config))?;
+                Arc::new(pollster::block_on(gpu.load(config, source))?)
+            }
+            Self::Flex => Arc::new(Mar::load(config, &Checkpoint::read(source)?, &TrainDevice::Cpu.open()?)?),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => Ok(Device::Burn(TrainDevice::Vulkan.open()?)),
-        }
+            Self::Vulkan => Arc::new(Mar::load(config, &Checkpoint::read(source)?, &TrainDevice::Vulkan.open()?)?),
+        })
     }
 
-    /// Opens what plain Burn has for it: the same GPU where that is reached through Vulkan, else the CPU.
+    /// Opens the device for plain Burn: the same GPU if it is reached through Vulkan, else the CPU.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -60,13 +70,13 @@ pub enum TrainDevice {
     /// A GPU through Vulkan
     #[cfg(feature = "vulkan")]
     Vulkan,
-    /// A GPU of NVIDIA's through CUDA
+    /// An NVIDIA GPU through CUDA
     #[cfg(feature = "cuda")]
     Cuda,
-    /// A GPU of Apple's through Metal
+    /// An Apple GPU through Metal
     #[cfg(feature = "metal")]
     Metal,
-    /// A GPU of AMD's through ROCm
+    /// An AMD GPU through ROCm
     #[cfg(feature = "rocm")]
     Rocm,
 }
@@ -75,31 +85,31 @@ impl TrainDevice {
     /// Opens the first such device.
     ///
     /// # Errors
-    /// When there is none, or its driver refuses.
+    /// When there is none, or the driver refuses.
     pub fn open(self) -> Result<burn::tensor::Device, String> {
         self.open_at(0)
     }
 
-    /// Opens the first `count` such devices. The processor can be any number of them.
+    /// Opens the first `count` such devices. The CPU can serve as any number of devices.
     ///
     /// # Errors
     /// When there are fewer, or a driver refuses.
     #[cfg(feature = "train")]
     pub fn open_all(self, count: usize) -> Result<Vec<burn::tensor::Device>, String> {
         if count == 0 {
-            return Err("--devices is 0; at least one has to compute".into());
+            return Err("--devices is 0: give at least 1".into());
         }
         (0..count).map(|index| self.open_at(index)).collect()
     }
 
-    #[allow(clippy::unnecessary_wraps)] // without a GPU built in, nothing can fail
+    #[allow(clippy::unnecessary_wraps)] // without a GPU feature, nothing can fail
     fn open_at(self, #[allow(unused_variables)] index: usize) -> Result<burn::tensor::Device, String> {
         match self {
             Self::Cpu => Ok(burn::tensor::Device::flex()),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => wgpu(burn::tensor::wgpu::WgpuBackend::Vulkan, index),
+            Self::Vulkan => gpu(marscope_training::gpu::Api::Vulkan, index),
             #[cfg(feature = "metal")]
-            Self::Metal => wgpu(burn::tensor::wgpu::WgpuBackend::Metal, index),
+            Self::Metal => gpu(marscope_training::gpu::Api::Metal, index),
             #[cfg(feature = "cuda")]
             Self::Cuda => Ok(burn::tensor::Device::cuda(index)),
             #[cfg(feature = "rocm")]
@@ -108,12 +118,10 @@ impl TrainDevice {
     }
 }
 
-/// The GPU `index` of those that compute alone, as cards of their own do, or the first of any kind.
+/// Opens GPU `index` and names it on stderr.
 #[cfg(any(feature = "vulkan", feature = "metal"))]
-fn wgpu(api: burn::tensor::wgpu::WgpuBackend, index: usize) -> Result<burn::tensor::Device, String> {
-    use burn::tensor::DeviceKind;
-
-    let options = burn::tensor::Device::wgpu_options().graphics_api(api);
-    let options = if index == 0 { options } else { options.device_kind(DeviceKind::DiscreteGpu(index)) };
-    options.init().map_err(|error| format!("GPU {index} could not be opened: {error}. Take --device cpu"))
+fn gpu(api: marscope_training::gpu::Api, index: usize) -> Result<burn::tensor::Device, String> {
+    let gpu = marscope_training::gpu::Gpu::open(api, index).map_err(|error| error.to_string())?;
+    eprintln!("GPU {index}: {gpu}");
+    Ok(gpu.device)
 }

@@ -1,14 +1,16 @@
-//! `marscope import`: a weights file, an official checkpoint for instance, as a weights folder.
-//! What `sample`, `eval` and the page read from then on; pickled files are read and never run.
+//! `marscope import`: turns a weights file, for instance an official checkpoint, into a weights folder.
+//! `sample`, `eval` and the page read that folder. Pickled files are parsed, never executed.
 
 use std::path::{Path, PathBuf};
 
 use super::{Failure, read};
-use crate::checkpoint::{Checkpoint, Precision, Weights, write_safetensors};
-use crate::config::WeightsConfig;
-use crate::network::{Device, Network};
-use crate::preset::Preset;
-use crate::replace::replace;
+use marscope_core::checkpoint::{Precision, write_safetensors};
+use marscope_core::config::WeightsConfig;
+use marscope_core::network::Network;
+use marscope_core::preset::Preset;
+use marscope_inference::cpu::Cpu;
+use marscope_training::checkpoint::{Weights, read_weights};
+use marscope_training::replace::replace;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -17,13 +19,13 @@ pub struct Args {
     from: PathBuf,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Take the weights that were trained, and not their running average
+    /// Take the trained weights instead of their moving average (EMA)
     #[arg(long)]
     raw: bool,
-    /// Text file of the classes' names, one a line [default: their numbers, or the preset's own]
+    /// Text file with the names of the classes, one per line [default: their numbers, or the preset's names]
     #[arg(long, conflicts_with = "config")]
     classes: Option<PathBuf>,
-    /// Store 16 bits a number instead of 32
+    /// Store numbers as f16 instead of f32
     #[arg(long)]
     f16: bool,
     /// Weights folder to write
@@ -31,14 +33,14 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Which network the file is of.
+/// The network that the file belongs to.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 struct NetworkArgs {
-    /// One that goes by a name
+    /// A network by its name
     #[arg(long, value_enum)]
     preset: Option<Preset>,
-    /// One that a config.json describes, as weights folders have it
+    /// A network described by a config.json, in the form of weights folders
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
 }
@@ -46,7 +48,7 @@ struct NetworkArgs {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", args.from.display());
     let which = if args.raw { Weights::Raw } else { Weights::Ema };
-    let checkpoint = Checkpoint::read(&read(&args.from)?, which).map_err(|error| named(&error))?;
+    let checkpoint = read_weights(&read(&args.from)?, which).map_err(|error| named(&error))?;
     let config = match (&args.network.config, args.network.preset) {
         (Some(path), _) => {
             WeightsConfig::parse(&text(path)?).map_err(|error| format!("{}: {error}", path.display()))?
@@ -56,16 +58,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let count = table.shape.first().copied().unwrap_or_default();
             preset.weights(&class_names(args.classes.as_deref(), count)?)
         }
-        (None, None) => return Err("give a --preset or a --config".into()),
+        (None, None) => return Err("give --preset or --config".into()),
     };
-    // Loading is checking.
-    let loaded = pollster::block_on(Network::load(&config.model, &checkpoint, &Device::Cpu));
+    // Loading checks every tensor.
+    let loaded = Cpu::load(&config.model, &checkpoint);
     let parameters = loaded.map_err(|error| named(&error))?.parameters();
 
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
     let files = [
         ("model.safetensors", write_safetensors(&checkpoint, precision)?),
-        // Last: a folder with a config.json is whole.
+        // Written last: a folder with a config.json is complete.
         ("config.json", (serde_json::to_string_pretty(&config)? + "\n").into_bytes()),
     ];
     let written = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
@@ -79,7 +81,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The names in the file `path`, if there is one, of `count` classes; else their numbers.
+/// The names of `count` classes from the file `path`; without a path, their numbers.
 fn class_names(path: Option<&Path>, count: usize) -> Result<Vec<String>, Failure> {
     let Some(path) = path else { return Ok((0..count).map(|class| class.to_string()).collect()) };
     let names: Vec<String> = text(path)?.lines().map(|line| line.trim().to_owned()).collect();
@@ -87,9 +89,9 @@ fn class_names(path: Option<&Path>, count: usize) -> Result<Vec<String>, Failure
         return Ok(names);
     }
     let (path, found) = (path.display(), names.len());
-    Err(format!("{path} names {found} classes; the weights have {count}: give as many, one a line").into())
+    Err(format!("{path} names {found} classes; the weights have {count}: give {count} names, one per line").into())
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
-    Ok(String::from_utf8(read(path)?).map_err(|_| format!("{} is no text", path.display()))?)
+    Ok(String::from_utf8(read(path)?).map_err(|_| format!("{} is not a text file", path.display()))?)
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a command, each a thin coat over the library.
+//! The command line: one file per command, each a thin layer over the library.
 //! The doc comments of the arguments are what `--help` prints.
 
 mod autoencoder;
@@ -13,6 +13,8 @@ mod sample;
 mod settings;
 #[cfg(feature = "train")]
 mod train;
+#[cfg(feature = "train")]
+mod train_tokenizer;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,24 +33,35 @@ struct Cli {
 enum Command {
     /// Draw images from a weights folder
     Sample(sample::Args),
-    /// Compute a recorded decoding again, and say how far the two are apart
+    /// Decode a recorded picture again and compare the tokens
     Replay(replay::Args),
-    /// Draw one token again and again, from where a decoding would draw it
+    /// Draw many samples of one token at one point of a decoding
     Resample(resample::Args),
-    /// Make a weights folder of a weights file, an official checkpoint for instance
+    /// Turn a weights file, for instance an official checkpoint, into a weights folder
     Import(import::Args),
-    /// Measure how good a weights folder's images are
+    /// Measure the quality of the images that weights generate
     Eval(eval::Args),
-    /// Find the directions in which a data set's patches differ most
+    /// Compute the two principal axes of a data set's patches
     Patches(patches::Args),
-    /// Encode a data set into latents, once, for training
+    /// Encode a data set into latents, for training
     Cache(cache::Args),
-    /// Train a network on a folder of idx files
+    /// Train a network on a folder of images or latents
     #[cfg(feature = "train")]
     Train(train::Args),
+    /// Train a network on a folder of images or latents (not in this build: add --features train)
+    #[cfg(not(feature = "train"))]
+    #[command(disable_help_flag = true)]
+    Train {
+        /// The arguments, which are not read
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<std::ffi::OsString>,
+    },
+    /// Train an autoencoder on a folder of pictures
+    #[cfg(feature = "train")]
+    TrainTokenizer(train_tokenizer::Args),
 }
 
-/// Runs the command that the arguments ask for. An error is printed as one line, and gives exit status 1.
+/// Runs the command. An error is printed as one line, and the exit status is 1.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Sample(args) => sample::run(&args),
@@ -60,6 +73,12 @@ pub fn main() -> ExitCode {
         Command::Cache(args) => cache::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
+        #[cfg(not(feature = "train"))]
+        Command::Train { .. } => {
+            Err("this build cannot train: build it with `cargo build --release -p marscope --features train`".into())
+        }
+        #[cfg(feature = "train")]
+        Command::TrainTokenizer(args) => train_tokenizer::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,18 +89,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What a command ends with when it fails: a message for a person.
+/// Why a command failed: a message for a person.
 type Failure = Box<dyn std::error::Error>;
 
 /// A flag that Ctrl-C sets.
 ///
 /// # Errors
-/// When the system gives no handler.
+/// When the system installs no handler.
 fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>, ctrlc::Error> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
     ctrlc::set_handler(move || {
-        // A second Ctrl-C means it.
+        // A second Ctrl-C ends the program at once.
         if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
@@ -89,12 +108,12 @@ fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>, ctrlc::Error> {
     Ok(stop)
 }
 
-/// Writes a file, naming it if that fails.
+/// Writes a file. An error names the file.
 fn write(path: &std::path::Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
     std::fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-/// Reads a file, naming it if that fails.
+/// Reads a file. An error names the file.
 fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }

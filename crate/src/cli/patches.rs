@@ -1,19 +1,19 @@
-//! `marscope patches`: the principal axes of a data set's patches, for a map on which tokens can be shown.
-//! Two of C directions say most about how real patches differ.
+//! `marscope patches`: the two principal axes of a data set's patches, on which the page shows tokens as points.
+//! These are the two of C directions in which real patches vary most.
 
 use std::path::PathBuf;
 
 use super::{Failure, write};
-use crate::data::{ImageSet, Split};
-use crate::eval::axes::{PrincipalAxes, principal_axes};
-use crate::tokenizer::{PixelTokenizer, Tokenizer, from_byte};
+use marscope_core::tokenizer::{Patches, from_byte};
+use marscope_training::data::{ImageSet, Split};
+use marscope_training::eval::axes::{PrincipalAxes, principal_axes};
 
-/// Patches that are kept as points of the map.
+/// Patches to store as points of the map.
 const SAMPLE: usize = 400;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of the real images (idx files); those to train on are taken
+    /// Folder of the real images (idx or CIFAR files); the training set is used
     #[arg(long)]
     data: PathBuf,
     /// Side of a patch in pixels
@@ -30,16 +30,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if images.is_empty() || patch < 2 || !side.is_multiple_of(patch) {
         let found = images.len();
         return Err(
-            format!("{found} images of side {side} have no patches of side {patch}: give another --patch").into()
+            format!("{found} images of side {side} give no patches of side {patch}: use another --patch").into()
         );
     }
-    let tokenizer = PixelTokenizer::new(images.channels, side, patch);
+    let patches = Patches::new(images.channels, side, patch);
     let dim = images.channels * patch * patch;
     let tokens: Vec<f32> = (0..images.len())
-        .flat_map(|index| tokenizer.encode(&images.image(index).iter().map(|&b| from_byte(b)).collect::<Vec<_>>()))
+        .flat_map(|index| patches.patchify(&images.image(index).iter().map(|&b| from_byte(b)).collect::<Vec<_>>()))
         .collect();
     let axes = principal_axes(&tokens, dim);
-    // Evenly over the images, and over the positions in turn: a stride over all patches would visit few positions.
+    // Spread over the images, with the position changing each time: a fixed stride would visit few positions.
     let (each, kept) = ((side / patch).pow(2), SAMPLE.min(images.len()));
     let patch_of = |i: usize| &tokens[(i * images.len() / kept * each + i % each) * dim..][..dim];
     let sample: Vec<[f64; 2]> = (0..kept).map(|i| axes.project(patch_of(i)).map(rounded)).collect();
@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     write(&args.out, format!("{json}\n"))
 }
 
-/// 5 significant digits.
+/// `value` to 5 significant digits.
 fn rounded(value: f64) -> f64 {
     format!("{value:.4e}").parse().expect("a number as it was printed")
 }

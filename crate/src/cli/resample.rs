@@ -1,5 +1,5 @@
-//! `marscope resample`: the distribution of one token at one moment, by drawing it again and again.
-//! Section 3.2 of the paper: what the diffusion head has learned is a distribution for each token.
+//! `marscope resample`: many samples of one token at one point of a decoding, with their mean and deviation.
+//! Section 3.2 of the paper: the diffusion head has learned a distribution for each token.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,8 @@ use super::Failure;
 use super::device::DeviceKind;
 use super::sample::open;
 use super::settings::PictureArgs;
-use crate::sampler::HeadSettings;
+use marscope_core::diffusion::Respacing;
+use marscope_core::sampler::HeadSettings;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -18,21 +19,21 @@ pub struct Args {
     model: PathBuf,
     #[command(flatten)]
     picture: PictureArgs,
-    /// Iteration before which the token is drawn, from 0
+    /// Iteration at whose start the token is drawn, from 0
     #[arg(long)]
     iteration: usize,
-    /// Position of the token, row by row from 0
+    /// Position of the token: row by row, from 0
     #[arg(long)]
     token: usize,
-    /// Number of samples; the first is the seed's own, the others those of the seeds that follow
+    /// Number of samples; sample i uses the noise of seed + i
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     count: u32,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceKind,
 }
 
-/// What is printed, each of C numbers.
+/// The output. Mean, deviation and each sample have C numbers.
 #[derive(Serialize)]
 struct Distribution<'a> {
     mean: Vec<f64>,
@@ -41,28 +42,21 @@ struct Distribution<'a> {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let engine = open(&args.model, args.device)?;
+    let pipeline = open(&args.model, args.device)?;
     let (label, seed) = (args.picture.label(), args.picture.seed);
-    let settings = args.picture.settings(&engine);
-    let mut decoding = engine.decode(&[(label, seed)], args.picture.order, settings.clone(), None)?;
-    while decoding.standing().iteration < args.iteration && pollster::block_on(decoding.advance())?.is_some() {}
+    let settings = args.picture.settings(&pipeline)?;
+    let mut decoding = pipeline.decode(&[(label, seed)], args.picture.order, settings.clone(), None)?;
+    while decoding.state().iteration < args.iteration && pollster::block_on(decoding.advance())?.is_some() {}
     let Some(cfg) = decoding.next_cfg() else {
         let last = decoding.iterations() - 1;
-        return Err(format!("there is no iteration {}: give 0 to {last} as --iteration", args.iteration).into());
+        return Err(format!("there is no iteration {}: give --iteration from 0 to {last}", args.iteration).into());
     };
     // As many steps as the iteration itself would take.
-    let steps = decoding.next_steps().map_or(settings.steps, |steps| steps.to_string());
-    let head = HeadSettings {
-        seed,
-        cfg,
-        steps,
-        solver: settings.solver,
-        temperature: settings.temperature,
-        clip: settings.clip,
-    };
-    let moment = engine.moment(label, decoding.standing().clone())?;
-    let samples = pollster::block_on(moment.draw(&[args.token], args.count as usize, &head, async || true))?;
-    println!("{}", serde_json::to_string(&distribution(&samples, engine.config.model.token_dim()))?);
+    let steps = decoding.next_steps().map_or(settings.steps, Respacing::from);
+    let head = HeadSettings { seed, cfg, steps, solver: settings.solver, temperature: settings.temperature };
+    let probe = pipeline.probe(label, decoding.state().clone())?;
+    let samples = pollster::block_on(probe.draw(&[args.token], args.count as usize, &head, &mut async || true))?;
+    println!("{}", serde_json::to_string(&distribution(&samples, pipeline.config.model.token_dim()))?);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! `marscope sample`: a grid of images from a weights folder.
-//! Section 3.4 of the paper; image i of the grid is what the page draws for seed + i.
+//! `marscope sample`: generates images from a weights folder.
+//! Section 3.4 of the paper. Image i of the grid is the picture that the page shows for seed + i.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,13 @@ use super::autoencoder::KlArgs;
 use super::device::DeviceKind;
 use super::settings::PictureArgs;
 use super::{Failure, read, write};
-use crate::checkpoint::{Checkpoint, HostTensor, Precision, write_safetensors};
-use crate::engine::Engine;
-use crate::grid::Grid;
-use crate::sampler::{Decoding, Settings};
-use crate::trace::Trace;
+use marscope_core::checkpoint::{Checkpoint, HostTensor, Precision, write_safetensors};
+use marscope_core::config::WeightsConfig;
+use marscope_core::pipeline::Pipeline;
+use marscope_core::sampler::Decoding;
+use marscope_core::trace::Trace;
+use marscope_training::checkpoint::{Weights, open_weights};
+use marscope_training::grid::Grid;
 
 /// Images decoded together.
 const BATCH: usize = 64;
@@ -30,47 +32,48 @@ pub struct Args {
     /// Number of images
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: u32,
-    /// PNG file to write: the image itself, or a grid when there are several
+    /// PNG file to write: the image, or a grid of several images
     #[arg(long)]
     out: PathBuf,
-    /// safetensors file for the tokens, [count, L, C]
+    /// Also write the tokens, [count, L, C], to this safetensors file
     #[arg(long)]
     latents: Option<PathBuf>,
-    /// JSON file for everything the one image went through, which `replay` and the page read
+    /// Also write a trace of the decoding to this JSON file, for `replay` and the page; only with one image
     #[arg(long)]
     trace: Option<PathBuf>,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t)]
     device: DeviceKind,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     if args.trace.is_some() && args.count > 1 {
-        return Err(format!("a trace is of one image, and --count is {}: leave one of the two out", args.count).into());
+        return Err(format!("a trace holds one image, and --count is {}: leave out one of them", args.count).into());
     }
-    let engine = args.kl.pictures(open(&args.model, args.device)?, args.device)?;
-    let settings = Settings { stride: usize::from(args.trace.is_some()), ..args.picture.settings(&engine) };
+    let pipeline = args.kl.pictures(open(&args.model, args.device)?, args.device)?;
+    let settings = args.picture.settings(&pipeline)?;
     let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.picture.seed.wrapping_add(i)).collect();
     let bar = ProgressBar::new((seeds.len().div_ceil(BATCH) * settings.iterations) as u64);
     let (mut images, mut tokens) = (Vec::new(), Vec::new());
     for seeds in seeds.chunks(BATCH) {
         let plans: Vec<_> = seeds.iter().map(|&seed| (args.picture.label(), seed)).collect();
-        let mut decoding = engine.decode(&plans, args.picture.order, settings.clone(), None)?;
+        let decoding = pipeline.decode(&plans, args.picture.order, settings.clone(), None)?;
+        let mut decoding = decoding.keeping_steps(usize::from(args.trace.is_some()));
         match &args.trace {
-            Some(path) => write(path, traced(&engine, &mut decoding, args.picture.seed, &bar)?.to_json()?)?,
+            Some(path) => write(path, traced(&pipeline, &mut decoding, args.picture.seed, &bar)?.to_json()?)?,
             None => {
                 while pollster::block_on(decoding.advance())?.is_some() {
                     bar.inc(1);
                 }
             }
         }
-        images.extend(engine.images(&decoding));
-        tokens.extend_from_slice(decoding.tokens());
+        images.extend(pipeline.images(decoding.tokens())?);
+        tokens.extend_from_slice(decoding.tokens().continuous().unwrap_or_default());
     }
     bar.finish_and_clear();
 
-    let model = &engine.config.model;
-    write_grid(&args.out, &images, engine.tokenizer.image())?;
+    let model = &pipeline.config.model;
+    write_grid(&args.out, &images, pipeline.tokenizer()?.image())?;
     if let Some(path) = &args.latents {
         let shape = vec![images.len(), model.tokens(), model.token_dim()];
         let tensors = [("latents".to_owned(), HostTensor { shape, data: tokens })].into();
@@ -79,27 +82,32 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Decodes to the end, noting everything.
-fn traced(engine: &Engine, decoding: &mut Decoding, seed: u64, bar: &ProgressBar) -> Result<Trace, Failure> {
-    let mut trace = Trace::begin(engine, decoding, seed)?;
+/// Decodes to the end and records a trace.
+fn traced(pipeline: &Pipeline, decoding: &mut Decoding, seed: u64, bar: &ProgressBar) -> Result<Trace, Failure> {
+    let mut trace = Trace::begin(pipeline, decoding, seed)?;
     loop {
-        let before = decoding.standing().clone();
+        let before = decoding.state().clone();
         let Some(iteration) = pollster::block_on(decoding.advance())? else { return Ok(trace) };
-        trace.push(&before, &iteration);
+        trace.push(&before, &iteration)?;
         bar.inc(1);
     }
 }
 
-/// The weights folder `path` on `device`.
-pub fn open(path: &Path, device: DeviceKind) -> Result<Engine, Failure> {
+/// Loads the weights folder `path` onto `device`.
+pub fn open(path: &Path, device: DeviceKind) -> Result<Pipeline, Failure> {
     let config = String::from_utf8(read(&path.join("config.json"))?)
-        .map_err(|_| format!("{}: config.json is no text", path.display()))?;
-    let weights = read(&path.join("model.safetensors"))?;
-    let loaded = pollster::block_on(Engine::load(&config, &weights, &device.open()?));
-    Ok(loaded.map_err(|error| format!("{}: {error}", path.display()))?)
+        .map_err(|_| format!("{}: config.json is not a text file", path.display()))?;
+    let weights = path.join("model.safetensors");
+    let weights = open_weights(&weights, Weights::Ema).map_err(|error| format!("{}: {error}", weights.display()))?;
+    let load = || -> Result<Pipeline, Failure> {
+        let config = WeightsConfig::parse(&config)?;
+        let network = device.load(&config.model, &*weights)?;
+        Ok(Pipeline::new(config, network))
+    };
+    Ok(load().map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
-/// Writes images `[channels, side, side]` as a PNG, side by side.
+/// Writes images, each `[channels, side, side]`, side by side into one PNG file.
 pub fn write_grid(path: &Path, images: &[Vec<f32>], [channels, side]: [usize; 2]) -> Result<(), Failure> {
     let saved = Grid::new(images, channels, side)?.save(path);
     saved.map_err(|error| format!("{}: {error}", path.display()).into())

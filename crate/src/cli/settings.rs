@@ -1,65 +1,56 @@
-//! The arguments that say how images are decoded, the same for every command that decodes.
-//! What is not given is the weights' own.
+//! The decoding settings as arguments, shared by every command that decodes: the sampler's own [`Settings`].
+//! A setting that is not given comes from the weights folder.
 
-use crate::diffusion::Solver;
-use crate::engine::Engine;
-use crate::sampler::{CfgSchedule, OrderKind, Settings};
+use clap::error::Error;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use marscope_core::pipeline::Pipeline;
+use marscope_core::sampler::{OrderKind, Settings};
 
-#[derive(clap::Args)]
-pub struct SettingsArgs {
-    /// Guidance scale; 1 is none [default: the weights' own]
-    #[arg(long)]
-    cfg: Option<f32>,
-    /// Decoding iterations, 1 to the number of tokens [default: the weights' own]
-    #[arg(long)]
-    iterations: Option<usize>,
-    /// Diffusion steps: a number, or a respacing such as ddim25 [default: the weights' own]
-    #[arg(long)]
-    steps: Option<String>,
-    /// Diffusion steps of the last iteration: those of the others go down to it evenly [default: as many in each]
-    #[arg(long)]
-    late_steps: Option<usize>,
-    /// How the reverse process is solved
-    #[arg(long, value_enum, default_value_t)]
-    solver: Solver,
-    /// Run the unconditional branch in every so many-th iteration; between, what guidance adds to z is used again
-    #[arg(long, default_value_t = 1)]
-    cfg_every: usize,
-    /// Scale of the noise added at each reverse step [default: the weights' own]
-    #[arg(long)]
-    temperature: Option<f32>,
-}
+/// The [`Settings`] that were given.
+pub struct SettingsArgs(ArgMatches);
 
 impl SettingsArgs {
-    /// `settings` with what was given in place.
-    pub fn over(&self, settings: Settings) -> Settings {
-        Settings {
-            cfg: self.cfg.unwrap_or(settings.cfg),
-            iterations: self.iterations.unwrap_or(settings.iterations),
-            steps: self.steps.clone().unwrap_or(settings.steps),
-            late_steps: self.late_steps.or(settings.late_steps),
-            solver: self.solver,
-            cfg_every: self.cfg_every,
-            temperature: self.temperature.unwrap_or(settings.temperature),
-            ..settings
-        }
+    /// The settings of `pipeline`, with the given ones in their place.
+    pub fn over(&self, pipeline: &Pipeline) -> Result<Settings, Error> {
+        let mut settings = pipeline.settings();
+        settings.update_from_arg_matches(&self.0)?;
+        Ok(settings)
     }
 }
 
-/// The arguments that say which picture is decoded.
+impl Args for SettingsArgs {
+    fn augment_args(command: Command) -> Command {
+        let command = command.next_help_heading("Settings (defaults: from config.json)");
+        Settings::augment_args_for_update(command).next_help_heading(None)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingsArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Ok(Self(matches.clone()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        self.0 = matches.clone();
+        Ok(())
+    }
+}
+
+/// Which picture is decoded, as arguments.
 #[derive(clap::Args)]
 pub struct PictureArgs {
-    /// Class of the images, or `none` for unconditional ones
+    /// Class of the images: its number, or `none` for unconditional images
     #[arg(long, default_value = "0", value_parser = label)]
     label: LabelArg,
-    /// Seed of the first image; where there are more, they take the seeds that follow
+    /// Seed of the first image; image i uses this seed plus i
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// How guidance goes over the iterations
-    #[arg(long, value_enum, default_value_t)]
-    cfg_schedule: CfgSchedule,
     /// Order in which tokens are generated
     #[arg(long, value_enum, default_value_t)]
     pub order: OrderKind,
@@ -71,9 +62,9 @@ impl PictureArgs {
         self.label.0
     }
 
-    /// The settings, where not given those of `engine`.
-    pub fn settings(&self, engine: &Engine) -> Settings {
-        Settings { cfg_schedule: self.cfg_schedule, ..self.settings.over(engine.settings()) }
+    /// The settings, where not given those of `pipeline`.
+    pub fn settings(&self, pipeline: &Pipeline) -> Result<Settings, Error> {
+        self.settings.over(pipeline)
     }
 }
 
@@ -85,7 +76,7 @@ fn label(text: &str) -> Result<LabelArg, String> {
         "none" => Ok(LabelArg(None)),
         number => match number.parse() {
             Ok(label) => Ok(LabelArg(Some(label))),
-            Err(_) => Err("write a class number, or none".into()),
+            Err(_) => Err("give a class number, or none".into()),
         },
     }
 }

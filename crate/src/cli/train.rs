@@ -1,171 +1,216 @@
-//! `marscope train`: a network from a folder of images, of cached latents, or of a run that was stopped.
-//! Ctrl-C saves and stops; `--resume` goes on from there.
+//! `marscope train`: trains a network on a folder of images or of cached latents.
+//! Ctrl-C saves and stops; `--resume` continues the run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::autoencoder::KlArgs;
 use super::device::TrainDevice;
 use super::{Failure, stop_on_ctrl_c};
-use crate::config::TokenizerKind;
-use crate::data::{self, Layout, OpenOptions, Opened, Split};
-use crate::train::{Compute, Machines, Plan, Preset, RateSchedule, Recipe, TrainOptions, resumed_plan, train};
+use marscope_core::config::TokenizerKind;
+use marscope_inference::cpu::Cpu;
+use marscope_training::data::{self, Layout, OpenOptions, Opened, Split};
+use marscope_training::train::{
+    Compute, Machines, OpenNetwork, Plan, Preset, RateSchedule, Recipe, TrainOptions, resumed_plan, train,
+};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of the examples: idx files, CIFAR's binary files, a folder of images a class, or cached latents
+    /// Folder of the training data: idx files, CIFAR's binary files, one folder of images per class, or cached latents
     #[arg(long)]
     data: PathBuf,
     /// Network and recipe
     #[arg(long, value_enum, required_unless_present = "resume")]
     preset: Option<Preset>,
-    /// Folder of the run: checkpoints, log, and a weights folder to sample from
+    /// Folder of the run: checkpoints, log, and the weights to sample from
     #[arg(long)]
     out: PathBuf,
-    /// Go on with the run in --out, by its own recipe but for what is given here
+    /// Continue the run in --out with its recipe; options given here override it
     #[arg(long)]
     resume: bool,
-    /// Weights to start from, safetensors or .pth; a checkpoint of the official script is gone on with, optimizer and all
+    /// Start from these weights, safetensors or .pth; an official checkpoint continues with its optimizer
     #[arg(long, conflicts_with = "resume")]
     from: Option<PathBuf>,
     #[command(flatten)]
     recipe: RecipeArgs,
     #[command(flatten)]
+    transformer: TransformerArgs,
+    #[command(flatten)]
     disk: DiskArgs,
     #[command(flatten)]
     kl: KlArgs,
-    /// Threads that decode images, for each device
+    /// Threads per device that decode images
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Unreadable images that are borne; more stop the run
+    /// Number of unreadable images to skip; one more stops the run
     #[arg(long, default_value_t = 100)]
     max_bad: usize,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t)]
     device: TrainDevice,
-    /// Devices of this machine that train together. The processor can be cut into as many as it has cores, which then have
-    /// a share of the batch, a core and a copy of the network each: faster for a small network than all cores on every layer
+    /// Number of devices of this machine that train together. The CPU can be split into as many devices as it has
+    /// cores; each has its share of the batch and a copy of the network, which is faster for small networks
     #[arg(long, default_value_t = 1)]
     devices: usize,
     #[command(flatten)]
     machines: MachineArgs,
 }
 
-/// What the preset's recipe is changed in.
+/// Changes to the preset's recipe.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Recipe [default: the preset's]")]
-struct RecipeArgs {
-    /// Examples a step, over all devices
+pub struct RecipeArgs {
+    /// Examples per step, over all devices
     #[arg(long)]
     batch: Option<usize>,
-    /// Passes over the data
+    /// Number of passes over the data
     #[arg(long)]
     epochs: Option<f64>,
-    /// Steps in all, instead of epochs
+    /// Total number of steps, instead of epochs
     #[arg(long, conflicts_with = "epochs")]
-    steps: Option<usize>,
+    pub steps: Option<usize>,
     /// Peak learning rate per 256 examples of the batch
     #[arg(long)]
     base_rate: Option<f64>,
-    /// Epochs over which the rate rises
+    /// Epochs of linear warm-up of the learning rate
     #[arg(long)]
     warmup_epochs: Option<f64>,
-    /// How the rate goes on after that
+    /// Learning rate after the warm-up
     #[arg(long, value_enum)]
     schedule: Option<RateSchedule>,
     /// EMA decay
     #[arg(long)]
     ema: Option<f32>,
-    /// Dropout of attention weights
-    #[arg(long)]
-    attention_dropout: Option<f64>,
-    /// Dropout behind the attention and in the MLP
-    #[arg(long)]
-    projection_dropout: Option<f64>,
-    /// Mirror half of the images
+    /// Mirror each image with probability 1/2
     #[arg(long)]
     flip: Option<bool>,
-    /// Precision of the backbone; the head and all weights are f32
-    #[arg(long, value_enum)]
-    compute: Option<Compute>,
-    /// Passes that a device's share of the batch is cut into
+    /// Gradient accumulation: split a device's share of the batch into this many passes
     #[arg(long)]
     accumulate: Option<usize>,
-    /// Compute activations again in the backward pass instead of keeping them
+    /// Recompute activations in the backward pass instead of keeping them
     #[arg(long)]
     checkpoint_activations: Option<bool>,
-    /// Seed of everything random
+    /// Random seed
     #[arg(long)]
     seed: Option<u64>,
 }
 
-impl RecipeArgs {
-    /// `recipe` with what was given in its place.
+/// Changes to the parts of the recipe that only a transformer has.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Recipe of the transformer [default: the preset's]")]
+struct TransformerArgs {
+    /// Dropout of attention weights
+    #[arg(long)]
+    attention_dropout: Option<f64>,
+    /// Dropout after the attention and in the MLP
+    #[arg(long)]
+    projection_dropout: Option<f64>,
+    /// Precision of the backbone; the head and all weights are f32
+    #[arg(long, value_enum)]
+    compute: Option<Compute>,
+}
+
+impl TransformerArgs {
+    /// `recipe` with the given options in their place.
     fn over(&self, mut recipe: Recipe) -> Recipe {
-        fn set<T: Copy>(value: &mut T, given: Option<T>) {
-            *value = given.unwrap_or(*value);
-        }
+        set(&mut recipe.attention_dropout, self.attention_dropout);
+        set(&mut recipe.projection_dropout, self.projection_dropout);
+        set(&mut recipe.compute, self.compute);
+        recipe
+    }
+}
+
+/// Replaces `value` if an option was given.
+fn set<T: Copy>(value: &mut T, given: Option<T>) {
+    *value = given.unwrap_or(*value);
+}
+
+impl RecipeArgs {
+    /// `recipe` with the given options in their place.
+    pub fn over(&self, mut recipe: Recipe) -> Recipe {
         set(&mut recipe.batch, self.batch);
         set(&mut recipe.epochs, self.epochs);
         set(&mut recipe.base_rate, self.base_rate);
         set(&mut recipe.warmup_epochs, self.warmup_epochs);
         set(&mut recipe.schedule, self.schedule);
         set(&mut recipe.ema, self.ema);
-        set(&mut recipe.attention_dropout, self.attention_dropout);
-        set(&mut recipe.projection_dropout, self.projection_dropout);
         set(&mut recipe.flip, self.flip);
-        set(&mut recipe.compute, self.compute);
         set(&mut recipe.accumulate, self.accumulate);
         set(&mut recipe.checkpoint_activations, self.checkpoint_activations);
         set(&mut recipe.seed, self.seed);
         recipe
     }
 
-    /// Whether anything that decides the number of steps was given.
-    fn sets_length(&self) -> bool {
+    /// Whether an option was given that changes the number of steps.
+    pub fn sets_length(&self) -> bool {
         self.epochs.is_some() || self.batch.is_some() || self.warmup_epochs.is_some()
     }
 }
 
-/// What is written, and when.
+/// What is written to disk, and when.
 #[derive(clap::Args)]
 #[command(next_help_heading = "On disk")]
-struct DiskArgs {
+pub struct DiskArgs {
     /// Seconds between checkpoints
     #[arg(long, default_value_t = 120)]
     save_every: u64,
-    /// Steps between checkpoints that are kept for good [default: only the last is]
+    /// Steps between checkpoints to keep [default: keep only the last one]
     #[arg(long)]
     keep_every: Option<usize>,
-    /// Steps between lines of the log
+    /// Steps between log entries
     #[arg(long, default_value_t = 20)]
     log_every: usize,
-    /// Steps between samples of the EMA and the raw weights, always of the same classes and seeds [default: none]
+    /// Steps between sample images of the EMA and the raw weights, with fixed classes and seeds [default: no samples]
     #[arg(long)]
     sample_every: Option<usize>,
-    /// Plain lines, even where there is a terminal
+    /// Print plain lines instead of the dashboard
     #[arg(long)]
     plain: bool,
-    /// Write event files for TensorBoard, into OUT/tensorboard
+    /// Write event files for TensorBoard to OUT/tensorboard
     #[arg(long)]
     tensorboard: bool,
-    /// Do not measure first what the device can do at best, which takes a second or two
+    /// Skip the measurement of the device's peak speed at the start, which takes a second or two
     #[arg(long)]
     no_roof: bool,
+}
+
+impl DiskArgs {
+    /// A new run in the folder `out`, on this machine.
+    pub fn options(&self, out: PathBuf) -> TrainOptions {
+        TrainOptions {
+            save_every: self.save_every,
+            keep_every: self.keep_every,
+            log_every: self.log_every,
+            sample_every: self.sample_every,
+            dashboard: !self.plain,
+            tensorboard: self.tensorboard,
+            roof: !self.no_roof,
+            ..TrainOptions::new(out)
+        }
+    }
 }
 
 /// Several machines.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Several machines, each with --devices devices")]
-struct MachineArgs {
-    /// This machine, from 0
+pub struct MachineArgs {
+    /// Number of this machine, from 0
     #[arg(long, default_value_t = 0)]
     machine: usize,
-    /// Machines in all
+    /// Total number of machines
     #[arg(long, default_value_t = 1, requires = "meet")]
     machines: usize,
-    /// Where machine 0 listens and the others find it, host:port
+    /// Address where machine 0 listens for the others, host:port
     #[arg(long)]
     meet: Option<String>,
+}
+
+impl MachineArgs {
+    /// The other machines, if there are any.
+    pub fn machines(self) -> Option<Machines> {
+        let Self { machine, machines, meet } = self;
+        meet.map(|meet| Machines { machine, machines, meet })
+    }
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -173,45 +218,40 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let devices = args.device.open_all(args.devices)?;
     let (plan, opened) = plan(&args)?;
     let options = TrainOptions {
-        out: args.out,
         resume: args.resume,
         from: args.from,
-        save_every: args.disk.save_every,
-        keep_every: args.disk.keep_every,
-        log_every: args.disk.log_every,
-        sample_every: args.disk.sample_every,
+        // The CPU engine is faster than Burn on the CPU. A GPU that trains also draws the samples.
+        sample_engine: (args.device == TrainDevice::Cpu).then(cpu_engine),
         autoencoder: args.kl.autoencoder(&devices[0])?,
-        dashboard: !args.disk.plain,
-        tensorboard: args.disk.tensorboard,
-        roof: !args.disk.no_roof,
         workers: args.workers,
         max_bad: args.max_bad,
-        machines: args.machines.meet.map(|meet| Machines {
-            machine: args.machines.machine,
-            machines: args.machines.machines,
-            meet,
-        }),
+        machines: args.machines.machines(),
+        ..args.disk.options(args.out)
     };
     let outcome = train(&plan, &opened.dataset, &options, &devices, &stop)?;
     let (step, loss, out) = (outcome.step, outcome.loss, options.out.display());
     if outcome.stopped {
-        println!("stopped and saved after step {step} (loss {loss:.4}): go on by --resume");
+        println!("stopped and saved after step {step} (loss {loss:.4}): continue with --resume");
     } else {
         println!("done: {step} steps, loss {loss:.4}. Sample from it: marscope sample --model {out} --out grid.png");
     }
     Ok(())
 }
 
-/// What to train, and on what.
+fn cpu_engine() -> OpenNetwork {
+    Arc::new(|config, weights| Ok(Arc::new(Cpu::load(config, weights)?)))
+}
+
+/// The network and recipe to train, and the data.
 fn plan(args: &Args) -> Result<(Plan, Opened), Failure> {
     let kept = if args.resume { Some(resumed_plan(&args.out)?) } else { None };
-    // The data has to be opened as the preset says, and the preset's classes are the data's.
+    // The preset decides how the data is opened, and the data names the preset's classes.
     let (shape, recipe) = match (&kept, args.preset) {
         (Some(plan), _) => (plan.weights.clone(), plan.recipe.clone()),
-        (None, Some(preset)) => (preset.weights(&[]), preset.recipe()),
-        (None, None) => return Err("give a --preset, or --resume".into()),
+        (None, Some(preset)) => (preset.weights(&[]), Recipe::of(preset)),
+        (None, None) => return Err("give --preset or --resume".into()),
     };
-    let recipe = args.recipe.over(recipe);
+    let recipe = args.transformer.over(args.recipe.over(recipe));
     let of_pixels = shape.tokenizer == TokenizerKind::Pixel;
     let opened = data::open(
         &args.data,
@@ -224,8 +264,8 @@ fn plan(args: &Args) -> Result<(Plan, Opened), Failure> {
     )?;
     if of_pixels == (opened.layout == Layout::Latents) {
         let (wants, has) = if of_pixels { ("images", "latents") } else { ("latents", "images") };
-        let hint = if of_pixels { "" } else { ": encode them once by marscope cache" };
-        return Err(format!("{}: the preset trains on {wants}, and these are {has}{hint}", args.data.display()).into());
+        let hint = if of_pixels { "" } else { ": encode them with marscope cache first" };
+        return Err(format!("{}: the preset trains on {wants}, but these are {has}{hint}", args.data.display()).into());
     }
     let examples = opened.dataset.len();
     let mut plan = match (kept, args.preset) {

@@ -1,59 +1,37 @@
-//! An iteration as the page takes it: one flat object of numbers and typed arrays.
-//! The worker hands the arrays' buffers over without copying.
+//! An iteration as the page takes it: what a trace notes of it, and how the picture stands after it, in typed arrays.
+//! The worker transfers the arrays' buffers without copying.
 
 use js_sys::{Float32Array, Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
 
 use super::object::object;
-use crate::sampler::{Decoding, Iteration};
-use crate::tokenizer::Tokenizer;
+use marscope_core::sampler::{DecodeState, Decoding, Iteration};
+use marscope_core::trace::TraceIteration;
 
-/// How a decoding stood before an iteration.
-pub struct Before {
-    masked: Vec<u8>,
-    image: Vec<f32>,
-}
-
-impl Before {
-    /// How `decoding` stands now.
-    pub fn of(decoding: &Decoding, tokenizer: &dyn Tokenizer) -> Self {
-        Self { masked: mask(decoding), image: tokenizer.decode(decoding.tokens()) }
-    }
-}
-
-fn mask(decoding: &Decoding) -> Vec<u8> {
-    decoding.masked().iter().map(|&masked| u8::from(masked)).collect()
-}
-
-/// `iteration` of `decoding`, which stood at `before` when it began.
-pub fn to_js(
-    iteration: &Iteration,
-    before: &Before,
-    decoding: &Decoding,
-    tokenizer: &dyn Tokenizer,
-) -> Result<JsValue, JsError> {
-    let (mut timesteps, mut alpha_bar) = (Vec::new(), Vec::new());
-    for &taken in &iteration.taken {
-        let (timestep, share) = iteration.steps.after(taken);
-        timesteps.push(timestep as u32);
-        alpha_bar.push(share as f32);
-    }
-    let tokens: Vec<u32> = iteration.rows.iter().map(|&(_, token)| token as u32).collect();
-    let image = tokenizer.decode(decoding.tokens());
-
-    let ms = object(&[("backbone", iteration.backbone_ms.unwrap_or(0.0).into()), ("head", iteration.head_ms.into())])?;
+/// `iteration` of `decoding`, before which the picture stood at `before`.
+pub fn to_js(before: &DecodeState, iteration: &Iteration, decoding: &Decoding) -> Result<JsValue, JsError> {
+    let noted = TraceIteration::new(before, iteration)?;
+    let mask: Vec<u8> = decoding.masked().iter().map(|&masked| u8::from(masked)).collect();
+    // A trace has room for continuous tokens alone, so that there are numbers.
+    let after = decoding.tokens().continuous().unwrap_or_default();
+    let ms = object(&[("backbone", noted.ms.backbone.into()), ("head", noted.ms.head.into())])?;
     object(&[
-        ("iteration", (iteration.iteration as u32).into()),
+        ("iteration", (noted.iteration as u32).into()),
         ("iterations", (decoding.iterations() as u32).into()),
-        ("tokens", Uint32Array::from(&tokens[..]).into()),
-        ("maskBefore", Uint8Array::from(&before.masked[..]).into()),
-        ("maskAfter", Uint8Array::from(&mask(decoding)[..]).into()),
-        ("cfg", iteration.cfg.into()),
-        ("timesteps", Uint32Array::from(&timesteps[..]).into()),
-        ("alphaBar", Float32Array::from(&alpha_bar[..]).into()),
-        ("trajectory", Float32Array::from(&iteration.trajectory[..]).into()),
-        ("imageBefore", Float32Array::from(&before.image[..]).into()),
-        ("image", Float32Array::from(&image[..]).into()),
+        ("tokens", whole(&noted.tokens)),
+        ("maskBefore", Uint8Array::from(&noted.mask_before[..]).into()),
+        ("maskAfter", Uint8Array::from(&mask[..]).into()),
+        ("cfg", noted.cfg.into()),
+        ("timesteps", whole(&noted.timesteps)),
+        ("alphaBar", Float32Array::from(&noted.alpha_bar[..]).into()),
+        ("trajectory", Float32Array::from(&noted.trajectory[..]).into()),
+        ("before", Float32Array::from(&noted.before[..]).into()),
+        ("after", Float32Array::from(after).into()),
         ("ms", ms),
     ])
+}
+
+fn whole(values: &[usize]) -> JsValue {
+    let values: Vec<u32> = values.iter().map(|&value| value as u32).collect();
+    Uint32Array::from(&values[..]).into()
 }

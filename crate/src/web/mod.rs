@@ -1,21 +1,26 @@
-//! What the page calls: an engine, a decoding, and the events of its iterations, as typed arrays.
-//! Runs inside a Web Worker; every failure is a JavaScript `Error` with a message for a person.
+//! The page's interface: an engine, a decoding, and the events of its iterations, with typed arrays.
+//! Runs in a Web Worker. Every failure is a JavaScript `Error` with a message for a person.
 
+mod bytes;
 mod event;
-mod go_on;
-mod moment;
 mod object;
+mod probe;
 mod settings;
+mod should_continue;
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use js_sys::Uint8Array;
+use marscope_core::checkpoint::Safetensors;
+use marscope_core::config::WeightsConfig;
+use marscope_core::pipeline::{ModelInfo, Pipeline};
+use marscope_core::sampler::{self, DecodeSettings};
+use marscope_inference::cpu::Cpu;
 use wasm_bindgen::prelude::*;
 
-use self::event::Before;
-use self::go_on::{Finished, GoOn, stopped};
-use self::settings::{DecodeSettings, Standing, parse};
-use crate::config::Defaults;
-use crate::engine;
-use crate::network::Device;
+use self::bytes::PageBytes;
+use self::settings::{DecodeState, parse};
+use self::should_continue::{Finished, ShouldContinue, stopped};
 
 /// Makes a panic readable on the console; called once when the module is loaded.
 #[wasm_bindgen(start)]
@@ -26,45 +31,47 @@ pub fn start() {
 /// Weights on a device.
 #[wasm_bindgen]
 pub struct Engine {
-    engine: engine::Engine,
+    pipeline: Pipeline,
     device: String,
+    /// The network again if it is on a GPU, to read its cost.
+    #[cfg(feature = "webgpu")]
+    gpu: Option<Arc<marscope_inference::gpu::Model>>,
 }
 
-/// What the page shows of a model.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ModelInfo<'a> {
-    name: &'a str,
-    classes: &'a [String],
-    image: [usize; 2],
-    channels: usize,
-    patch: usize,
-    grid: [usize; 2],
-    tokens: usize,
-    token_dim: usize,
-    buffer: usize,
-    parameters: usize,
-    device: &'a str,
-    defaults: Defaults,
-}
-
-/// What a GPU did, and the bytes of the weights on it.
+/// The work of a GPU, and the bytes of the weights on it.
 #[cfg(feature = "webgpu")]
-#[derive(Serialize)]
+#[derive(serde::Serialize)]
 struct GpuCost {
-    cost: crate::fast::gpu::Cost,
+    cost: marscope_inference::gpu::Cost,
     weights: u64,
 }
 
 #[wasm_bindgen]
 impl Engine {
-    /// Reads and checks a weights folder's two files and puts the network on `cpu` or `webgpu`.
+    /// Reads and checks a weights folder's two files and puts the network on `cpu` or `webgpu`. The weights stay in the
+    /// page's memory; one tensor at a time is copied into the module's.
     ///
     /// # Errors
     /// What is wrong with the files, or that there is no such device.
-    pub async fn load(config: String, weights: Vec<u8>, device: String) -> Result<Engine, JsError> {
-        let engine = engine::Engine::load(&config, &weights, &self::device(&device)?).await?;
-        Ok(Self { engine, device })
+    pub async fn load(config: String, weights: Uint8Array, device: String) -> Result<Engine, JsError> {
+        let config = WeightsConfig::parse(&config)?;
+        let weights = Safetensors::new(PageBytes(weights))?;
+        match device.as_str() {
+            "cpu" => Ok(Self {
+                pipeline: pictured(Pipeline::new(config.clone(), Arc::new(Cpu::load(&config.model, &weights)?)))?,
+                device,
+                #[cfg(feature = "webgpu")]
+                gpu: None,
+            }),
+            #[cfg(feature = "webgpu")]
+            "webgpu" => {
+                let gpu = marscope_inference::gpu::Gpu::open(&config.model).await?;
+                #[expect(clippy::arc_with_non_send_sync, reason = "a browser has no threads to send it to")]
+                let network = Arc::new(gpu.load(&config.model, &weights).await?);
+                Ok(Self { pipeline: pictured(Pipeline::new(config, network.clone()))?, device, gpu: Some(network) })
+            }
+            other => Err(JsError::new(&format!("this build has no device '{other}': give cpu"))),
+        }
     }
 
     /// The model's shape, classes and defaults.
@@ -72,38 +79,21 @@ impl Engine {
     /// # Errors
     /// Never in practice: plain data always converts.
     pub fn info(&self) -> Result<JsValue, JsError> {
-        let config = &self.engine.config;
-        let model = &config.model;
-        let info = ModelInfo {
-            name: &config.name,
-            classes: &config.classes,
-            image: [model.img_size; 2],
-            channels: model.vae_embed_dim,
-            patch: model.patch_size,
-            grid: [model.grid(); 2],
-            tokens: model.tokens(),
-            token_dim: model.token_dim(),
-            buffer: model.buffer_size,
-            parameters: self.engine.parameters(),
-            device: &self.device,
-            defaults: config.defaults,
-        };
+        let info = ModelInfo::of(&self.pipeline.config, &self.device);
         Ok(serde_wasm_bindgen::to_value(&info)?)
     }
 
-    /// What the GPU was asked to do since the weights were loaded; `null` where there is none.
+    /// The work of the GPU since the weights were loaded; `null` without a GPU.
     ///
     /// # Errors
     /// Never in practice: plain data always converts.
     pub fn cost(&self) -> Result<JsValue, JsError> {
-        match &self.engine.network {
-            #[cfg(feature = "webgpu")]
-            crate::network::Network::Gpu(model) => {
-                let cost = GpuCost { cost: model.cost(), weights: model.weight_bytes() };
-                Ok(serde_wasm_bindgen::to_value(&cost)?)
-            }
-            _ => Ok(JsValue::NULL),
+        #[cfg(feature = "webgpu")]
+        if let Some(model) = &self.gpu {
+            let cost = GpuCost { cost: model.cost(), weights: model.weight_bytes() };
+            return Ok(serde_wasm_bindgen::to_value(&cost)?);
         }
+        Ok(JsValue::NULL)
     }
 
     /// Diffusion steps of each iteration that a decoding under `settings` would take.
@@ -120,50 +110,46 @@ impl Engine {
     /// Names the setting that is missing or out of range, or what is wrong with the start.
     pub fn decode(&self, settings: JsValue, start: JsValue) -> Result<Decoding, JsError> {
         let asked: DecodeSettings = parse("settings", settings)?;
-        let start: Option<Standing> = parse("start", start)?;
-        let start = start.map(|start| start.standing()).transpose()?;
-        let settings = asked.settings(self.engine.config.clip_denoised);
-        let decoding = self.engine.decode(&[(asked.label, asked.seed()?)], asked.order, settings, start)?;
-        let tokenizer = engine::Engine::tokenizer(&self.engine.config);
-        Ok(Decoding { decoding, tokenizer })
+        let start: Option<DecodeState> = parse("start", start)?;
+        let kind = self.pipeline.config.model.token_kind();
+        let start = start.map(|start| start.state(kind)).transpose()?;
+        let DecodeSettings { picture, order, stride } = asked;
+        let decoding = self.pipeline.decode(&[(picture.label, picture.seed)], order, picture.sampling, start)?;
+        Ok(Decoding { decoding: decoding.keeping_steps(stride) })
     }
 }
 
-fn device(name: &str) -> Result<Device, JsError> {
-    match name {
-        "cpu" => Ok(Device::Cpu),
-        #[cfg(feature = "webgpu")]
-        "webgpu" => Ok(Device::Gpu),
-        other => Err(JsError::new(&format!("this build has no device '{other}': give cpu"))),
-    }
+/// Checks that the page can draw the pictures of `pipeline`.
+fn pictured(pipeline: Pipeline) -> Result<Pipeline, JsError> {
+    pipeline.tokenizer()?;
+    Ok(pipeline)
 }
 
-/// One image on its way from all masked to all known.
+/// The decoding of one image.
 #[wasm_bindgen]
 pub struct Decoding {
-    decoding: crate::sampler::Decoding,
-    tokenizer: Box<dyn crate::tokenizer::Tokenizer>,
+    decoding: sampler::Decoding,
 }
 
 #[wasm_bindgen]
 impl Decoding {
-    /// The position that comes at each rank.
+    /// The position at each rank of the order.
     pub fn order(&self) -> Vec<u32> {
         self.decoding.images()[0].order.iter().map(|&place| place as u32).collect()
     }
 
-    /// Does one iteration; `null` when the image is done, `"stopped"` once `go_on` answers no.
+    /// Runs one iteration; `null` when the image is done, `"stopped"` if `should_continue` answers false.
     ///
     /// # Errors
-    /// When the device is lost or `go_on` fails; the decoding stays where it was.
-    pub async fn advance(&mut self, go_on: JsValue) -> Result<JsValue, JsError> {
-        let mut go_on = GoOn::new(go_on)?;
-        let before = Before::of(&self.decoding, &*self.tokenizer);
-        let done = self.decoding.advance_while(async || go_on.ask().await).await;
-        match go_on.finish(done)? {
+    /// When the device is lost or `should_continue` fails; the decoding is then unchanged.
+    pub async fn advance(&mut self, should_continue: JsValue) -> Result<JsValue, JsError> {
+        let mut proceed = ShouldContinue::new(should_continue)?;
+        let before = self.decoding.state().clone();
+        let done = self.decoding.advance_while(&mut proceed).await;
+        match proceed.finish(done)? {
             Finished::Stopped => Ok(stopped()),
             Finished::Done(None) => Ok(JsValue::NULL),
-            Finished::Done(Some(iteration)) => event::to_js(&iteration, &before, &self.decoding, &*self.tokenizer),
+            Finished::Done(Some(iteration)) => event::to_js(&before, &iteration, &self.decoding),
         }
     }
 }

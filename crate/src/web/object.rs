@@ -1,5 +1,5 @@
-//! Plain JavaScript objects out of Rust values, and the words of JavaScript errors.
-//! Objects are built by hand, because typed arrays are to arrive as what they are.
+//! Builds plain JavaScript objects from Rust values, and reads the messages of JavaScript errors.
+//! Objects are built by hand, because typed arrays must stay typed arrays.
 
 use js_sys::{Object, Reflect};
 use wasm_bindgen::prelude::*;
@@ -14,7 +14,7 @@ pub fn object(entries: &[(&str, JsValue)]) -> Result<JsValue, JsError> {
     Ok(object.into())
 }
 
-/// What a thrown value says, without the `Error:` in front.
+/// The message of a thrown value, without the prefix `Error:`.
 pub fn message_of(thrown: &JsValue) -> String {
     match thrown.dyn_ref::<js_sys::Error>() {
         Some(error) => error.message().into(),

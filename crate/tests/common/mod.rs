@@ -1,31 +1,65 @@
-//! What the parity tests share: the device, the fixtures, and how far apart two tensors are.
+//! Shared by the parity tests: the device, the fixtures, and the error between two tensors.
 //! Every test file uses a part of it.
 #![allow(dead_code)]
 
-#[cfg(feature = "burn")]
+pub mod ask;
+#[cfg(feature = "cli")]
 pub mod small;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use marscope::network::Device;
+use marscope_core::checkpoint::Checkpoint;
+use marscope_core::config::MarConfig;
+use marscope_core::network::Network;
+use marscope_inference::cpu::Cpu;
 use safetensors::{Dtype, SafeTensors};
 
-/// The device of this run: the fast engine on the CPU, or what `MARSCOPE_TEST_DEVICE` names (`flex`, `webgpu` or `vulkan`,
-/// the last two if built in).
-pub fn device() -> Device {
+/// What computes a network in a test.
+#[derive(Clone, Debug)]
+pub enum Engine {
+    /// The CPU engine.
+    Cpu,
+    /// The WGSL engine.
+    #[cfg(feature = "webgpu")]
+    Gpu,
+    /// Plain Burn, the reference.
+    #[cfg(feature = "cli")]
+    Burn(burn::tensor::Device),
+}
+
+impl Engine {
+    /// The network of `config` with the parameters of `checkpoint`.
+    pub fn load(&self, config: &MarConfig, checkpoint: &Checkpoint) -> Arc<dyn Network> {
+        match self {
+            Self::Cpu => Arc::new(Cpu::load(config, checkpoint).unwrap()),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu => {
+                let gpu = pollster::block_on(marscope_inference::gpu::Gpu::open(config)).unwrap();
+                Arc::new(pollster::block_on(gpu.load(config, checkpoint)).unwrap())
+            }
+            #[cfg(feature = "cli")]
+            Self::Burn(device) => Arc::new(marscope_training::model::Mar::load(config, checkpoint, device).unwrap()),
+        }
+    }
+}
+
+/// The engine of this run: that on the CPU, or what `MARSCOPE_TEST_DEVICE` names (`flex`, `webgpu` or `vulkan`, the last two
+/// if built in).
+pub fn device() -> Engine {
     match std::env::var("MARSCOPE_TEST_DEVICE").as_deref() {
-        Err(_) | Ok("cpu") => Device::Cpu,
+        Err(_) | Ok("cpu") => Engine::Cpu,
         #[cfg(feature = "webgpu")]
-        Ok("webgpu") => Device::Gpu,
-        #[cfg(feature = "burn")]
-        Ok("flex" | "vulkan") => Device::Burn(burn_device()),
+        Ok("webgpu") => Engine::Gpu,
+        #[cfg(feature = "cli")]
+        Ok("flex" | "vulkan") => Engine::Burn(burn_device()),
         Ok(other) => panic!("MARSCOPE_TEST_DEVICE is '{other}', which this build has no engine for"),
     }
 }
 
 /// Where plain Burn runs: on the CPU, or where `MARSCOPE_TEST_DEVICE` says, if that is a device of Burn's.
-#[cfg(feature = "burn")]
+#[cfg(feature = "cli")]
 pub fn burn_device() -> burn::tensor::Device {
     match std::env::var("MARSCOPE_TEST_DEVICE").as_deref() {
         Err(_) | Ok("cpu" | "flex" | "webgpu") => burn::tensor::Device::flex(),

@@ -1,15 +1,17 @@
-//! A network small enough to ask much of, and decoding with it.
+//! A small network for many tests, and decodings with it.
 //! Its weights are the same in every test.
 
-use marscope::checkpoint::Checkpoint;
-use marscope::config::{Defaults, MarConfig, TokenizerKind, WeightsConfig};
-use marscope::diffusion::Solver;
-use marscope::engine::Engine;
-use marscope::model::Mar;
-use marscope::network::{Device, Network};
-use marscope::sampler::{CfgSchedule, Decoding, Iteration, Settings};
+use super::Engine;
+use marscope_core::checkpoint::Checkpoint;
+use marscope_core::config::{ConfigVersion, Defaults, MarConfig, TokenizerKind, WeightsConfig};
+use marscope_core::diffusion::{Solver, Trajectory};
+use marscope_core::head::HeadKind;
+use marscope_core::pipeline::Pipeline;
+use marscope_core::sampler::{CfgSchedule, Decoding, Iteration, Settings};
+use marscope_core::tokens::Tokens;
+use marscope_training::model::Mar;
 
-/// A network whose head has something to say: freshly initialised ones end in a layer of zeros.
+/// A network whose head predicts something: a freshly initialised head ends in a layer of zeros.
 pub fn weights() -> (WeightsConfig, Checkpoint) {
     let model = MarConfig {
         img_size: 12,
@@ -24,6 +26,7 @@ pub fn weights() -> (WeightsConfig, Checkpoint) {
         decoder_num_heads: 3,
         mlp_ratio: 4.0,
         class_num: 3,
+        head: HeadKind::Diffusion,
         buffer_size: 2,
         diffloss_d: 1,
         diffloss_w: 20,
@@ -31,6 +34,7 @@ pub fn weights() -> (WeightsConfig, Checkpoint) {
         diffusion_batch_mul: 1,
     };
     let config = WeightsConfig {
+        version: ConfigVersion,
         name: "test".into(),
         classes: ["a", "b", "c"].map(String::from).to_vec(),
         tokenizer: TokenizerKind::Pixel,
@@ -40,7 +44,7 @@ pub fn weights() -> (WeightsConfig, Checkpoint) {
         model: model.clone(),
     };
     let mut checkpoint = Mar::init(&model, 5, &burn::tensor::Device::flex()).to_checkpoint();
-    let noise = marscope::random::Philox::new(9);
+    let noise = marscope_core::random::Philox::new(9);
     for (i, tensor) in checkpoint.tensors.values_mut().enumerate() {
         if tensor.data.iter().all(|&v| v == 0.0) {
             noise.normal([i as u32, 0, 0], &mut tensor.data);
@@ -50,11 +54,11 @@ pub fn weights() -> (WeightsConfig, Checkpoint) {
     (config, checkpoint)
 }
 
-/// The network on `device`.
-pub fn engine(device: &Device) -> Engine {
+/// The network, computed by `engine`.
+pub fn pipeline(engine: &Engine) -> Pipeline {
     let (config, checkpoint) = weights();
-    let network = pollster::block_on(Network::load(&config.model, &checkpoint, device)).unwrap();
-    Engine::new(config, network)
+    let network = engine.load(&config.model, &checkpoint);
+    Pipeline::new(config, network)
 }
 
 /// The network in plain Burn, on the CPU.
@@ -66,15 +70,13 @@ pub fn reference() -> Mar {
 pub fn settings(iterations: usize, steps: usize) -> Settings {
     Settings {
         iterations,
-        steps: steps.to_string(),
+        steps: steps.into(),
         late_steps: None,
         solver: Solver::Ddpm,
         cfg: 2.0,
         cfg_every: 1,
         cfg_schedule: CfgSchedule::Linear,
         temperature: 1.0,
-        clip: true,
-        stride: 1,
     }
 }
 
@@ -84,5 +86,26 @@ pub fn advance(decoding: &mut Decoding) -> Option<Iteration> {
 
 pub fn finish(mut decoding: Decoding) -> Vec<f32> {
     while advance(&mut decoding).is_some() {}
-    decoding.tokens().to_vec()
+    numbers(decoding.tokens()).to_vec()
+}
+
+/// The numbers of continuous tokens.
+pub fn numbers(tokens: &Tokens) -> &[f32] {
+    tokens.continuous().expect("the network's tokens are continuous")
+}
+
+/// The same, mutable.
+pub fn numbers_mut(tokens: &mut Tokens) -> &mut Vec<f32> {
+    let Tokens::Continuous { values, .. } = tokens else { panic!("the network's tokens are continuous") };
+    values
+}
+
+/// `values` as the network's tokens, of 9 numbers each.
+pub fn tokens(values: Vec<f32>) -> Tokens {
+    Tokens::Continuous { dim: 9, values }
+}
+
+/// The trajectory of an iteration.
+pub fn trajectory(iteration: &Iteration) -> &Trajectory {
+    iteration.drawn.trajectory().expect("the head is a diffusion")
 }

@@ -1,22 +1,21 @@
-//! The network in plain f64 loops, as slow and as plain as can be: what the kernels are held against on any shape.
-//! And random networks to hold them against it with.
+//! The network in plain f64 loops: the reference for the kernels, for any shape.
+//! Also makes random networks for the comparison.
 
 // Loops over numbers are the plainest way to say it.
 #![allow(clippy::needless_range_loop)]
 
 use std::collections::BTreeMap;
 
-use marscope::checkpoint::{Checkpoint, HostTensor};
-use marscope::config::{Label, MarConfig};
-use marscope::diffusion::{Draw, Schedule, Solver, Steps};
-use marscope::random::Philox;
+use marscope_core::checkpoint::{Checkpoint, HostTensor};
+use marscope_core::config::{Label, MarConfig};
+use marscope_core::diffusion::{ReverseProcess, Schedule, Solver, Steps};
+use marscope_core::random::Philox;
 
 /// Rows of numbers.
 pub type Rows = Vec<Vec<f64>>;
 
-/// A network of `config` whose every number matters: norms near 1, all else wide enough to move what comes out. With `halves`
-/// all numbers are f16s.
-pub fn random(config: &MarConfig, seed: u64, halves: bool) -> Checkpoint {
+/// The tensors of a network of `config`.
+pub fn shapes(config: &MarConfig) -> BTreeMap<String, Vec<usize>> {
     let mut shapes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut add = |name: String, shape: &[usize]| shapes.insert(name, shape.to_vec());
     let mut linear = |name: &str, d_in: usize, d_out: usize| {
@@ -74,9 +73,15 @@ pub fn random(config: &MarConfig, seed: u64, halves: bool) -> Checkpoint {
         norm(&format!("diffloss.net.res_blocks.{i}.in_ln"), head);
     }
 
+    shapes
+}
+
+/// A network of `config` whose every number matters: norms near 1, all else wide enough to move what comes out. With `halves`
+/// all numbers are f16s.
+pub fn random(config: &MarConfig, seed: u64, halves: bool) -> Checkpoint {
     let philox = Philox::new(seed);
     let mut tensors = BTreeMap::new();
-    for (i, (name, shape)) in (0..).zip(shapes) {
+    for (i, (name, shape)) in (0..).zip(shapes(config)) {
         let mut data = vec![0.0; shape.iter().product()];
         philox.normal([i, 0, 0], &mut data);
         let is_norm = ["norm", "_ln"].iter().any(|part| name.contains(part)) && name.ends_with("weight");
@@ -191,7 +196,7 @@ impl Naive<'_> {
         (sum(z, self.table("diffusion_pos_embed_learned", c.decoder_embed_dim)), watched)
     }
 
-    /// What the head says of `x` under `z` at a timestep.
+    /// The head's prediction for `x` given `z` at a timestep.
     fn head(&self, x: &[Vec<f64>], z: &[Vec<f64>], timestep: usize) -> Rows {
         let part = |part: &str| format!("diffloss.net.{part}");
         let angle = |i: usize| timestep as f64 * (-(10_000f64.ln()) * i as f64 / 128.0).exp();
@@ -222,7 +227,7 @@ impl Naive<'_> {
     }
 
     /// The reverse process: every x, the noise first, and what the head says at every step, guidance included.
-    pub fn draw(&self, z: &[Vec<f64>], draw: &Draw<'_>) -> (Vec<Rows>, Vec<Rows>) {
+    pub fn draw(&self, z: &[Vec<f64>], draw: &ReverseProcess<'_>) -> (Vec<Rows>, Vec<Rows>) {
         let dim = self.config.token_dim();
         let count = draw.noise.len() / dim / (1 + draw.steps.len());
         let noise = |step: usize| -> Rows {

@@ -12,7 +12,7 @@ export async function bundleFor(device: Device): Promise<BundleName> {
   return (await relaxedSimd()) ? 'cpu-relaxed' : 'cpu';
 }
 
-/** A bundle in words, for messages. */
+/** The name of a bundle, for messages. */
 export function bundleInWords(bundle: BundleName): string {
   return `The ${bundle === 'gpu' ? 'WebGPU' : 'CPU'} engine`;
 }

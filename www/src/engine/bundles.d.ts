@@ -20,8 +20,8 @@ declare module '@engine/gpu/marscope.js' {
 }
 
 /**
- * Sizes in bytes of what is fetched at run time, by `cpu`, `cpu-relaxed`, `gpu`, `weights/NAME` and, of what lies beside
- * weights, `weights/NAME/FILE`; known at build time.
+ * Sizes in bytes of the files fetched at run time, known at build time. Keys: `cpu`, `cpu-relaxed`, `gpu`, `weights/NAME`,
+ * and `weights/NAME/FILE` for the optional files of a model.
  */
 declare const FILE_SIZES: Readonly<Record<string, number>>;
 

@@ -3,13 +3,13 @@
 
 import { proxy, wrap, type Remote } from 'comlink';
 import { simd } from 'wasm-feature-detect';
-import type { DecodeSettings, IterationEvent, Standing } from './types';
+import type { DecodeSettings, DecodeState, IterationEvent } from './types';
 import type { Loaded, LoadRequest, OnProgress, WorkerApi } from './worker';
 
-/** A question to the engine; 'stopped' is no answer. */
+/** A question to the engine; the answer 'stopped' means that there is none. */
 export type Question<T> = (engine: Remote<WorkerApi>) => Promise<T | 'stopped'>;
 
-/** Throws an Error fit for people where this browser cannot run the engine at all. */
+/** Throws an Error with a readable message if this browser cannot run the engine. */
 export async function checkWebAssembly(): Promise<void> {
   if (typeof WebAssembly === 'undefined') {
     throw new Error(
@@ -30,7 +30,7 @@ export class EngineClient {
   #reject: (reason: Error) => void = () => undefined;
   /** The last job in the queue: the worker does one at a time. */
   #last: Promise<unknown> = Promise.resolve();
-  /** Grows with every stop: questions from before it are not asked any more. */
+  /** Counts the stops: questions from before a stop are dropped. */
   #stops = 0;
   /** Whether the worker is dead; only a new client helps then. */
   crashed = false;
@@ -46,15 +46,15 @@ export class EngineClient {
     this.#crash.catch(() => undefined);
   }
 
-  /** Fetches and loads engine and model. Rejects with an Error fit for people. */
+  /** Fetches and loads engine and model. Rejects with an Error with a readable message. */
   load(request: LoadRequest, onProgress: OnProgress): Promise<Loaded> {
     return this.#race(this.#remote.load(request, proxy(onProgress)));
   }
 
-  /** Runs a decoding; resolves at its end. Questions make way for it. Rejects with an Error fit for people. */
+  /** Runs a decoding; resolves at its end. Waiting questions are dropped. Rejects with an Error with a readable message. */
   decode(
     settings: DecodeSettings,
-    start: Standing | null,
+    start: DecodeState | null,
     onOrder: (order: Uint32Array) => void,
     onIteration: (event: IterationEvent) => void,
   ): Promise<'complete' | 'stopped'> {
@@ -72,8 +72,8 @@ export class EngineClient {
   }
 
   /**
-   * Ends the job under way before its next diffusion step, on a GPU after the iteration under way, and drops the
-   * questions that wait.
+   * Ends the running job before its next diffusion step, on a GPU after the current iteration, and drops the waiting
+   * questions.
    */
   stop(): void {
     this.#stops++;

@@ -57,12 +57,12 @@ describe('chooseDevice', () => {
 });
 
 describe('fasterOf', () => {
-  const choice = { device: 'webgpu', reason: 'a real graphics adapter is there (acme)' } as const;
+  const choice = { device: 'webgpu', reason: 'there is a hardware graphics adapter (acme)' } as const;
 
   it('keeps the adapter that is as fast, and says how fast', () => {
     expect(fasterOf(choice, { webgpu: 5.432, cpu: 38.21 })).toEqual({
       device: 'webgpu',
-      reason: 'a real graphics adapter is there (acme), an iteration takes it 5.4 ms, the CPU engine 38 ms',
+      reason: 'there is a hardware graphics adapter (acme); an iteration takes 5.4 ms on it, 38 ms on the CPU engine',
     });
     expect(fasterOf(choice, { webgpu: 5, cpu: 5 }).device).toBe('webgpu');
   });
@@ -70,7 +70,8 @@ describe('fasterOf', () => {
   it('takes the CPU where the adapter is slower, and says so', () => {
     expect(fasterOf(choice, { webgpu: 81.6, cpu: 38.21 })).toEqual({
       device: 'cpu',
-      reason: 'a real graphics adapter is there (acme), but an iteration takes it 82 ms, the CPU engine 38 ms',
+      reason:
+        'there is a hardware graphics adapter (acme), but an iteration takes 82 ms on it, 38 ms on the CPU engine',
     });
   });
 });

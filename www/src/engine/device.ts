@@ -1,6 +1,6 @@
 // Which engine to run: WebGPU on a real adapter where it is the faster one, the CPU engine otherwise.
-// Software adapters pass for WebGPU and are many times slower than the CPU engine: they are told apart by name, so that nothing
-// need be fetched to find out. Of a real adapter both engines are timed, once the weights are there.
+// Software adapters also offer WebGPU and are much slower than the CPU engine: they are recognised by name, so nothing
+// must be fetched to find out. With a real adapter both engines are timed after the weights have loaded.
 
 import type { Device } from './types';
 
@@ -15,7 +15,7 @@ export interface DeviceChoice {
 /** Milliseconds of the same iteration on each device. */
 export type Trial = Record<Device, number>;
 
-/** The part of GPUAdapterInfo that tells what an adapter is. */
+/** The part of GPUAdapterInfo that identifies an adapter. */
 export type AdapterInfo = Partial<
   Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description' | 'isFallbackAdapter'>
 >;
@@ -50,16 +50,16 @@ export async function chooseDevice(wish: DeviceWish, gpu: GPU | undefined): Prom
   if (isSoftware(adapter.info)) {
     return { device: 'cpu', reason: `the only WebGPU adapter is software (${name}), and the CPU engine is faster` };
   }
-  return { device: 'webgpu', reason: `a real graphics adapter is there (${name})` };
+  return { device: 'webgpu', reason: `there is a hardware graphics adapter (${name})` };
 }
 
-/** The faster of the two, for a choice of WebGPU that was left to us. */
+/** The faster of the two, if the setting lets the page choose. */
 export function fasterOf(choice: DeviceChoice, trial: Trial): DeviceChoice {
   const [gpu, cpu] = [trial.webgpu, trial.cpu].map(
     (ms) => `${ms.toLocaleString('en', { maximumSignificantDigits: 2 })} ms`,
   );
   if (trial.webgpu <= trial.cpu) {
-    return { device: 'webgpu', reason: `${choice.reason}, an iteration takes it ${gpu}, the CPU engine ${cpu}` };
+    return { device: 'webgpu', reason: `${choice.reason}; an iteration takes ${gpu} on it, ${cpu} on the CPU engine` };
   }
-  return { device: 'cpu', reason: `${choice.reason}, but an iteration takes it ${gpu}, the CPU engine ${cpu}` };
+  return { device: 'cpu', reason: `${choice.reason}, but an iteration takes ${gpu} on it, ${cpu} on the CPU engine` };
 }

@@ -4,7 +4,7 @@
 /** Bytes so far, and the total where it is known. */
 export type OnBytes = (received: number) => void;
 
-/** A response whose body reports its bytes as they are read. Throws an Error fit for people. */
+/** A response whose body reports its bytes as they are read. Throws an Error with a readable message. */
 export async function open(url: string, name: string, onBytes: OnBytes): Promise<Response> {
   let response: Response;
   try {
@@ -33,12 +33,12 @@ export async function open(url: string, name: string, onBytes: OnBytes): Promise
   return new Response(counted, { headers: { 'content-type': response.headers.get('content-type') ?? '' } });
 }
 
-/** The whole file. Throws an Error fit for people. */
+/** The whole file. Throws an Error with a readable message. */
 export async function download(url: string, name: string, onBytes: OnBytes): Promise<Uint8Array> {
   const response = await open(url, name, onBytes);
   try {
     return new Uint8Array(await response.arrayBuffer());
   } catch (cause) {
-    throw new Error(`${name} broke off while it was being fetched. Check the network, then try again.`, { cause });
+    throw new Error(`The download of ${name} was interrupted. Check the network, then try again.`, { cause });
   }
 }

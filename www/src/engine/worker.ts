@@ -1,5 +1,5 @@
-// The engine's worker: loads the bundle the device needs, runs one job at a time.
-// Decoding runs as fast as it can; showing it is the page's business.
+// The engine's worker: loads the bundle that the device needs, then does one job at a time (jobs.ts).
+// It decodes at full speed; the page decides when to show what.
 
 import { expose } from 'comlink';
 import relaxedWasm from '@engine/cpu-relaxed/marscope_bg.wasm?url';
@@ -8,20 +8,8 @@ import gpuWasm from '@engine/gpu/marscope_bg.wasm?url';
 import { bundleInWords, type BundleName } from './bundle';
 import type { Trial } from './device';
 import { download, open } from './download';
-import type {
-  DecodeSettings,
-  Device,
-  DrawRequest,
-  Engine,
-  EngineBundle,
-  Explanation,
-  HeadSettings,
-  IterationEvent,
-  Look,
-  ModelInfo,
-  Moment,
-  Standing,
-} from './types';
+import { Jobs } from './jobs';
+import type { DecodeSettings, Device, Engine, EngineBundle, ModelInfo } from './types';
 
 /** Bytes received of one of the files being fetched. */
 export type Part = 'engine' | 'weights';
@@ -40,14 +28,13 @@ export interface LoadRequest {
   weights: string;
 }
 
-/** The model, and, where both devices were timed, how they did. */
+/** The model, and the times of both devices if they were measured. */
 export interface Loaded {
   info: ModelInfo;
   trial: Trial | null;
 }
 
-let engine: Engine | null = null;
-let stopRequested = false;
+const jobs = new Jobs();
 
 const BUNDLES: Record<BundleName, { script: () => Promise<EngineBundle>; wasm: string }> = {
   cpu: { script: () => import('@engine/cpu/marscope.js'), wasm: cpuWasm },
@@ -69,15 +56,14 @@ async function start(name: BundleName, onProgress: OnProgress): Promise<EngineBu
   return module;
 }
 
-/** Starts a bundle; the CPU's plain one where the relaxed one is not to be had. */
+/** Starts a bundle; if the relaxed CPU bundle fails, the plain one. */
 function startOr(name: BundleName, onProgress: OnProgress): Promise<EngineBundle> {
   const started = start(name, onProgress);
   return name === 'cpu-relaxed' ? started.catch(() => start('cpu', onProgress)) : started;
 }
 
 async function load(request: LoadRequest, onProgress: OnProgress): Promise<Loaded> {
-  engine?.free();
-  engine = null;
+  jobs.use(null);
   const { base, folder } = request;
   const [module, config, weights] = await Promise.all([
     startOr(request.bundle, onProgress),
@@ -89,18 +75,21 @@ async function load(request: LoadRequest, onProgress: OnProgress): Promise<Loade
   const loadOn = (device: Device): Promise<Engine> =>
     module.Engine.load(new TextDecoder().decode(config), weights, device);
   const wished = await loadOn(request.device);
-  engine = wished;
+  jobs.use(wished);
   if (!request.fastest) return { info: wished.info(), trial: null };
   const cpu = await loadOn('cpu');
   const trial = { webgpu: await timeOf(wished), cpu: await timeOf(cpu) };
-  engine = trial.webgpu <= trial.cpu ? wished : cpu;
-  (engine === wished ? cpu : wished).free();
-  return { info: engine.info(), trial };
+  if (trial.webgpu <= trial.cpu) {
+    cpu.free();
+    return { info: wished.info(), trial };
+  }
+  jobs.use(cpu);
+  return { info: cpu.info(), trial };
 }
 
 const always = (): Promise<boolean> => Promise.resolve(true);
 
-/** Milliseconds of an iteration that draws some of a picture's tokens, not the first, which makes what later ones use again. */
+/** Milliseconds of a middle iteration. The first one is slower, since it creates what later ones reuse. */
 async function timeOf(engine: Engine): Promise<number> {
   const { cfg, steps, temperature } = engine.info().defaults;
   const settings: DecodeSettings = {
@@ -118,60 +107,13 @@ async function timeOf(engine: Engine): Promise<number> {
   }
 }
 
-const pings = new MessageChannel();
-
-/** Lets a waiting message in (a timer would wait for milliseconds), then says whether to go on. */
-function goOn(): Promise<boolean> {
-  return new Promise((resolve) => {
-    pings.port1.onmessage = () => {
-      resolve(!stopRequested);
-    };
-    pings.port2.postMessage(null);
-  });
-}
-
-/** The engine for a new job, which an earlier stop no longer concerns. */
-function begin(): Engine {
-  if (!engine) throw new Error('No model is loaded. Load the page again.');
-  stopRequested = false;
-  return engine;
-}
-
-/** Runs a decoding to its end or to a stop; says which. */
-async function decode(
-  settings: DecodeSettings,
-  start: Standing | null,
-  onOrder: (order: Uint32Array) => unknown,
-  onIteration: (event: IterationEvent) => unknown,
-): Promise<'complete' | 'stopped'> {
-  const decoding = begin().decode(settings, start);
-  try {
-    await onOrder(decoding.order());
-    for (;;) {
-      const event = await decoding.advance(goOn);
-      if (event === null) return 'complete';
-      if (event === 'stopped') return 'stopped';
-      // Waiting for the page keeps the end from overtaking an event.
-      await onIteration(event);
-      if (stopRequested) return 'stopped';
-    }
-  } finally {
-    decoding.free();
-  }
-}
-
-const look = (moment: Moment): Promise<Look> => begin().look(moment);
-
-const draw = (request: DrawRequest): Promise<Float32Array | 'stopped'> => begin().draw(request, goOn);
-
-const explain = (moment: Moment, token: number, settings: HeadSettings): Promise<Explanation> =>
-  begin().explain(moment, token, settings);
-
-/** The job under way ends before its next diffusion step; on a GPU, where an iteration is one submission, after it. */
-function stop(): void {
-  stopRequested = true;
-}
-
-const api = { load, decode, look, draw, explain, stop };
+const api = {
+  load,
+  decode: jobs.decode.bind(jobs),
+  backbone: jobs.backbone.bind(jobs),
+  draw: jobs.draw.bind(jobs),
+  explain: jobs.explain.bind(jobs),
+  stop: jobs.stop.bind(jobs),
+};
 export type WorkerApi = typeof api;
 expose(api);

@@ -1,8 +1,9 @@
 // The rest of the page's state in the address: forks with their pins, the mode, the chosen token, the moment.
-// Everything is checked as it comes in; what does not read well is named and left out, with all that hangs on it.
+// Everything is checked when it is read. Invalid parts are reported and left out, with all that depends on them.
 
 import type { Device } from '../engine/types';
 import type { Branch, Choices, Pins } from './branch.svelte';
+import { fromByte, toByte } from './scene';
 import { CFG, CFG_SCHEDULES, ORDERS, SEED, SOLVERS, STEPS, TEMPERATURE, iterationsRange } from './settings';
 import type { Geometry, ModelFacts, Problem, Range } from './settings';
 import { MODES, type Mode } from './view.svelte';
@@ -26,7 +27,7 @@ export interface Sights {
   beside: number | null;
   mode: Mode;
   token: number | null;
-  /** Where the timeline stands still; null plays, or shows the end. */
+  /** The moment at which the timeline stands; null plays, or shows the end. */
   moment: number | null;
   embed: boolean;
 }
@@ -36,7 +37,7 @@ export function embedded(search: string): boolean {
   return new URLSearchParams(search).get('embed') === '1';
 }
 
-/** Bytes in the letters that an address keeps as they are. */
+/** Bytes as letters that need no escape in an address. */
 function encode(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes))
     .replaceAll('+', '-')
@@ -49,19 +50,20 @@ function decode(text: string): Uint8Array {
   return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0));
 }
 
-/** Each pin: its position in two bytes, then its patch. */
+/** Each pin: its position in two bytes, then its numbers as bytes of the screen. */
 function packPins(pins: Pins): string {
-  return encode(Uint8Array.from([...pins].flatMap(([position, bytes]) => [position >> 8, position & 255, ...bytes])));
+  const bytes = [...pins].flatMap(([position, token]) => [position >> 8, position & 255, ...Array.from(token, toByte)]);
+  return encode(Uint8Array.from(bytes));
 }
 
 function unpackPins(text: string, { tokens, tokenDim }: Geometry): Pins {
   const bytes = decode(text);
-  const pins = new Map<number, Uint8Array>();
+  const pins = new Map<number, Float32Array>();
   if (bytes.length % (tokenDim + 2) !== 0) throw new Error('pins of the wrong size');
   for (let i = 0; i < bytes.length; i += tokenDim + 2) {
     const position = ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
     if (position >= tokens || pins.has(position)) throw new Error('a pin where there is no patch');
-    pins.set(position, bytes.slice(i + 2, i + 2 + tokenDim));
+    pins.set(position, Float32Array.from(bytes.subarray(i + 2, i + 2 + tokenDim), fromByte));
   }
   return pins;
 }
@@ -118,7 +120,7 @@ function readFork(value: unknown, earlier: number, facts: ModelFacts & Geometry)
   };
 }
 
-/** What an address says beyond the settings, with a problem for each part that was not taken. */
+/** The address's state besides the settings, with a problem for each rejected part. */
 export function parseSights(search: string, facts: ModelFacts & Geometry): { sights: Sights; problems: Problem[] } {
   const query = new URLSearchParams(search);
   const problems: Problem[] = [];
@@ -134,8 +136,8 @@ export function parseSights(search: string, facts: ModelFacts & Geometry): { sig
       problems.push({
         parameter: 'forks',
         value,
-        allowed: 'what the page itself writes',
-        used: 'those that read well',
+        allowed: 'links made by this page',
+        used: 'the valid ones',
       });
     }
   }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { Attention } from '../engine/types';
+import type { AttentionWeights } from '../engine/types';
 import { gazeOf, heatOf, largest, sequenceOf, type Head } from './attention';
 
 // Four positions, 1 and 3 masked, behind a buffer of two.
 const masked = Uint8Array.from([0, 1, 0, 1]);
 
 /** Rows from plain powers of two: the weight of a key is told apart from every other's. */
-function attention(seq: number, blocks: number, heads: number): Attention {
+function attention(seq: number, blocks: number, heads: number): AttentionWeights {
   const weights = Array.from({ length: blocks * heads * seq }, (_, row) => {
     const raw = Array.from({ length: seq }, (_, key) => 2 ** ((key + row) % seq));
     const sum = raw.reduce((a, b) => a + b, 0);

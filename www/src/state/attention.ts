@@ -1,7 +1,7 @@
 // Where one token looks: its row of a transformer's attention, laid out over the grid (section 3.3 of the paper: the
 // encoder sees the buffer and the known tokens, the decoder every position).
 
-import type { Attention } from '../engine/types';
+import type { AttentionWeights } from '../engine/types';
 
 export type Transformer = 'encoder' | 'decoder';
 
@@ -25,7 +25,7 @@ export function sequenceOf(transformer: Transformer, masked: Uint8Array): number
 }
 
 /** One query's row over the whole sequence, buffer included. */
-function rowOf({ blocks, heads, seq, weights }: Attention, query: number, which: Head): Float32Array {
+function rowOf({ blocks, heads, seq, weights }: AttentionWeights, query: number, which: Head): Float32Array {
   const row = (block: number, head: number): Float32Array => {
     const start = ((block * heads + head) * seq + query) * seq;
     return weights.subarray(start, start + seq);
@@ -40,7 +40,7 @@ function rowOf({ blocks, heads, seq, weights }: Attention, query: number, which:
 
 /** Where the token at `position` looks; null where it is not part of the sequence. */
 export function gazeOf(
-  attention: Attention,
+  attention: AttentionWeights,
   transformer: Transformer,
   masked: Uint8Array,
   position: number,

@@ -1,40 +1,25 @@
-// One decoding with its recording. The trunk is what the settings say; the others fork from a parent, whose recording they
+// One decoding with its recording. The trunk has the page's settings. The others fork from a parent, whose recording they
 // share up to the iteration at which something was chosen differently.
 
-import type { CfgSchedule, Device, IterationEvent, Order, Solver, Standing } from '../engine/types';
+import type { DecodeSettings, DecodeState, Device, IterationEvent } from '../engine/types';
 import { stepsIn } from './budget';
-import { NO_PINS } from './standing';
+import { NO_PINS } from './decodestate';
 import type { Player } from './player.svelte';
 import { SOLVER_NAMES } from './settings';
 import { framesIn, momentAt, momentOf, placeOf, sameExtent, timeOf, type Extent, type Place } from './timeline';
 
-/** What a picture is decoded under. */
-export interface Choices {
-  /** Class number, or null for an unconditional picture. */
-  label: number | null;
-  seed: number;
-  cfg: number;
-  cfgSchedule: CfgSchedule;
-  /** The unconditional branch runs in every so many-th iteration. */
-  cfgEvery: number;
-  iterations: number;
-  steps: number;
-  /** Diffusion steps of the last iteration; null is as many as in the first. */
-  lateSteps: number | null;
-  solver: Solver;
-  temperature: number;
-  order: Order;
-}
+/** The settings of a picture. */
+export type Choices = Omit<DecodeSettings, 'stride'>;
 
-/** Patches given by the visitor, by position: bytes [tokenDim] as on screen, channel slowest. Known from the start. */
-export type Pins = ReadonlyMap<number, Uint8Array>;
+/** Tokens given by the visitor, [tokenDim] by position. Known from the start. */
+export type Pins = ReadonlyMap<number, Float32Array>;
 
-/** What makes a branch. */
+/** The definition of a branch. */
 export interface ForkSpec {
   parent: Branch;
   /** First iteration of its own; what happens before is the parent's. */
   at: number;
-  /** Choices that differ from the parent's from then on. With `at` above 0: neither iterations nor order. */
+  /** Choices that differ from the parent's from then on. If `at` is above 0, iterations and order cannot differ. */
   changes: Partial<Choices>;
   /** Only where `at` is 0. */
   pins: Pins;
@@ -53,14 +38,14 @@ export class Branch {
   readonly pins: Pins;
   readonly device: Device | null;
   /** The state it was computed from, where that is neither the parent's nor its pins': a trace that was opened. */
-  start: Standing | null = null;
-  /** What it says of itself; the whole of it for the trunk. */
+  start: DecodeState | null = null;
+  /** Its own choices; for the trunk, all of them. */
   changes: Partial<Choices> = $state.raw({});
   /** Iterations of its own; the parent's come before. */
   own: readonly IterationEvent[] = $state.raw([]);
   ownRanks: Uint32Array | null = $state.raw(null);
   status: Status = $state('waiting');
-  /** Why it failed, for people. */
+  /** The error message if it failed. */
   error: string | null = $state(null);
 
   /** A trunk from its choices, or a fork. */
@@ -97,7 +82,7 @@ export class Branch {
   /** Engine time of its own iterations. */
   readonly ms: number = $derived(this.own.reduce((sum, { ms }) => sum + ms.backbone + ms.head, 0));
 
-  /** In words, for lists. */
+  /** Its name in lists. */
   readonly name: string = $derived.by(() => {
     if (!this.parent) return 'The picture';
     const parts: string[] = [];
@@ -125,7 +110,7 @@ export class Branch {
     return this.parent && iteration < this.at ? this.parent.choicesAt(iteration) : this.choices;
   }
 
-  /** Where it stands while the player shows another branch: the same place, or the same share of the way. */
+  /** Its moment while the player shows another branch: the same place, or the same share of the timeline. */
   placeAt(player: Player): Place {
     const { extent } = this;
     const shown = player.extent;

@@ -15,6 +15,7 @@ describe('the diffusion steps of the iterations', () => {
     [10, 5, [10, 9, 8, 7, 6, 5]],
     [5, 2, [5, 4, 2]],
     [10, 20, [10, 20]],
+    [56, 2, [56, 52, 47, 43, 38, 34, 29, 25, 20, 16, 11, 7, 2]],
     [50, 5, [50]],
   ])('go from %d to %d evenly', (steps, late, expected) => {
     expect(budget(steps, late, expected.length)).toEqual(expected);

@@ -3,6 +3,7 @@ import { largest, meanOf, pixelDifference, shownInBoth, tokenDifference } from '
 
 // A 4x4 picture of four 2x2 patches.
 const geometry = {
+  tokenizer: 'pixel' as const,
   image: [4, 4] as [number, number],
   channels: 1,
   patch: 2,

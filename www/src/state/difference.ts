@@ -1,5 +1,5 @@
-// What lies between two pictures: the absolute difference of each pixel, and its mean over each token.
-// In the bytes of the screen, 0 to 255, since that is what one sees.
+// The difference of two pictures: the absolute difference of each pixel, and its mean over each token.
+// In screen values from 0 to 255.
 
 import type { CellState } from './scene';
 import type { Geometry } from './settings';
@@ -29,7 +29,7 @@ export function tokenDifference(
   return means;
 }
 
-/** Whether each token is to be seen in both pictures, be it still noise. */
+/** Whether each token is visible in both pictures, even as noise. */
 export function shownInBoth(a: readonly CellState[], b: readonly CellState[]): boolean[] {
   const shown = (state: CellState | undefined): boolean => state !== 'masked' && state !== 'chosen';
   return a.map((state, position) => shown(state) && shown(b[position]));

@@ -1,4 +1,4 @@
-// The engines at work: the page's, on the device it runs on, and those of branches that ask for another one.
+// The running engines: the page's own, and those of branches that use another device.
 // An engine is a worker; it is fetched at its first use.
 
 import { bundleFor, type BundleName } from '../engine/bundle';
@@ -16,8 +16,8 @@ export class Engines {
   loaded: Record<Part, number> = $state({ engine: 0, weights: 0 });
 
   /**
-   * Fetches the page's engine and model, in place of those before; asked for the fastest, the engine may be on the CPU in the
-   * end. Rejects with an Error fit for people.
+   * Fetches the page's engine and model and replaces the old ones. With the setting for the fastest device, the CPU may win.
+   * Rejects with an Error with a readable message.
    */
   async load(device: Device, model: string, fastest: boolean): Promise<Loaded> {
     this.#page?.client.terminate();
@@ -81,7 +81,7 @@ async function requestOf(device: Device, model: string, fastest: boolean): Promi
   const folder = `weights/${model}`;
   const file = `${folder}/model.safetensors`;
   const hash = WEIGHTS_HASHES[folder];
-  // Under an address of their own content they may come from any cache, and none gives those of another day.
+  // The address contains a hash of the content, so a cache never returns an old version.
   const weights = hash ? `${file}?v=${hash}` : file;
   return { device, fastest, bundle: await bundleFor(device), base, folder, weights };
 }

@@ -1,8 +1,8 @@
-// Files that may lie beside a model's weights, and that the page does without where they do not.
+// Optional files of a model's folder; the page works without them.
 
 /** A file of the model's folder as JSON; null where there is none. */
 export async function fetchExtra(model: string, file: string): Promise<unknown> {
-  // What came with the page is known; only a host's own models have to be asked for theirs.
+  // The files of the built page are known. Only models that a host added must be tried.
   const folder = `weights/${model}`;
   if (folder in FILE_SIZES && !(`${folder}/${file}` in FILE_SIZES)) return null;
   try {

@@ -1,4 +1,4 @@
-// A decoding as a film: which moments it shows and for how long, and what a frame of it looks like.
+// A decoding as a film: its moments, their durations, and its frames.
 // Frames are plain pixels, so that a GIF, a video and a test see the same.
 
 import type { CellState, Scene } from './scene';
@@ -27,11 +27,11 @@ export interface Shot {
 export const FRAME_MS = 80;
 /** How long the finished picture stands, in ms. */
 const HOLD_MS = 2000;
-/** Playing time without the last picture: an iteration's wish, and the most for all of them, in ms. */
+/** Playing time without the last picture, in ms: for each iteration, and the most for all together. */
 const ITERATION_MS = 640;
 const MOST_MS = 11_000;
 
-/** The moments of a film of what is recorded, evenly in playing time; moments that stand longer are shots that are longer. */
+/** The moments of a film of the recording, evenly spaced in playing time; a moment that lasts longer is a longer shot. */
 export function shots(extent: Extent, recorded: number): Shot[] {
   const last = lastMoment(recorded, extent);
   const length = Math.min(MOST_MS, extent.iterations * ITERATION_MS) * (recorded / extent.iterations);

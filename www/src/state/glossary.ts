@@ -2,7 +2,7 @@
 // Names follow Li et al., arXiv 2406.11838.
 
 export interface Entry {
-  /** As it stands in the middle of a sentence. */
+  /** The spelling inside a sentence. */
   name: string;
   meaning: string;
 }
@@ -37,7 +37,7 @@ export const GLOSSARY = {
   },
   autoregressive: {
     name: 'autoregressive',
-    meaning: 'Made piece by piece, each piece drawn with a view to all the pieces made before it.',
+    meaning: 'Made piece by piece; each piece depends on all the pieces before it.',
   },
   encoder: {
     name: 'encoder',

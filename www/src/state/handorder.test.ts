@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { fixedOrder, restAtRandom, take } from './handorder';
 
 describe("the engine's fixed orders", () => {
-  // The same small ones, worked out by hand, that the engine's own test holds it to.
+  // The same small orders, computed by hand, as in the engine's own test.
   it('are what the engine makes', () => {
     expect(fixedOrder('spiral', [3, 3])).toEqual([4, 5, 8, 7, 6, 3, 0, 1, 2]);
     expect(fixedOrder('center', [3, 3])).toEqual([4, 1, 3, 5, 7, 0, 2, 6, 8]);

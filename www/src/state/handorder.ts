@@ -1,5 +1,5 @@
 // Orders as the page draws them: the engine's fixed ones for their pictures, and one made by hand, a patch at a time.
-// Section 3.4 of the paper: any order will do, since training saw random ones.
+// Section 3.4 of the paper: any order works, since training used random ones.
 
 /** Rows and columns of the grid. */
 type Grid = readonly [rows: number, columns: number];

@@ -1,4 +1,4 @@
-// Plain words for a moment: what the model is doing right now, in a sentence or two.
+// What the model does at a moment, in one or two plain sentences.
 
 import type { Scene } from './scene';
 import type { StageName } from './view.svelte';

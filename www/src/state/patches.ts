@@ -1,5 +1,5 @@
-// The principal axes of real patches, measured over the training images: two axes to draw a token's way on.
-// They come with the weights, where somebody measured them.
+// The principal axes of real patches, measured over the training images: the plane on which a token's path is drawn.
+// They come with the weights, if they were measured.
 
 import { fetchExtra } from './extras';
 

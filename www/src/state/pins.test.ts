@@ -19,9 +19,11 @@ import {
   undo,
   type Sketch,
 } from './pins';
+import { toByte } from './scene';
 
 // A 4x6 picture of 2x2 patches: 2 rows and 3 columns of tokens.
 const geometry = {
+  tokenizer: 'pixel' as const,
   image: [4, 6] as [number, number],
   channels: 1,
   patch: 2,
@@ -49,8 +51,8 @@ describe('a sketch', () => {
     const pins = pinsOf(sketch, geometry);
     expect(Array.from(pins.keys())).toEqual([0, 1, 2, 3, 4, 5]);
     // By hand: patch 1 is rows 0 and 1, columns 2 and 3; patch 5 is rows 2 and 3, columns 4 and 5.
-    expect(Array.from(pins.get(1)!)).toEqual([20, 30, 80, 90]);
-    expect(Array.from(pins.get(5)!)).toEqual([160, 170, 220, 230]);
+    expect(Array.from(pins.get(1)!, toByte)).toEqual([20, 30, 80, 90]);
+    expect(Array.from(pins.get(5)!, toByte)).toEqual([160, 170, 220, 230]);
     expect(sketchFromPins(pins, geometry)).toEqual(sketch);
   });
 
@@ -58,7 +60,9 @@ describe('a sketch', () => {
     const colour = { ...geometry, channels: 3, tokenDim: 12 };
     const given = Array.from({ length: 24 }, (_, i) => [i, 100 + i, 200 + i, 255]).flat();
     const sketch = sketchOfImage(given, colour);
-    expect(Array.from(pinsOf(sketch, colour).get(0)!)).toEqual([0, 1, 6, 7, 100, 101, 106, 107, 200, 201, 206, 207]);
+    expect(Array.from(pinsOf(sketch, colour).get(0)!, toByte)).toEqual([
+      0, 1, 6, 7, 100, 101, 106, 107, 200, 201, 206, 207,
+    ]);
     expect(Array.from(sketchPixels(sketch, colour))).toEqual(given);
     expect(sketchFromPins(pinsOf(sketch, colour), colour)).toEqual(sketch);
   });
@@ -147,7 +151,7 @@ describe('strokes', () => {
     const rubbed = erase(full, [4, 0], [4, 3], 1, geometry);
     expect(Array.from(rubbed.pinned)).toEqual([1, 1, 0, 1, 1, 0]);
     const again = pin(rubbed, [2], true);
-    expect(Array.from(pinsOf(again, geometry).get(2)!)).toEqual([0, 0, 0, 0]);
+    expect(Array.from(pinsOf(again, geometry).get(2)!, toByte)).toEqual([0, 0, 0, 0]);
     // The sketch before is as it was.
     expect(pinnedCount(full)).toBe(6);
   });

@@ -1,7 +1,8 @@
-// What a visitor gives of a picture: a sketch of pixels with the patches that are pinned, and the strokes that change it.
-// Everything here is a function from one sketch to the next, so that undoing is going back to an earlier one.
+// The visitor's drawing: a sketch of pixels with pinned patches, and the strokes that change it.
+// Every change is a function from one sketch to the next, so undo returns to an earlier one.
 
 import type { Pins } from './branch.svelte';
+import { fromByte, toByte } from './scene';
 import type { Geometry } from './settings';
 
 export interface Sketch {
@@ -21,7 +22,7 @@ export interface Brush {
   readonly tone: number;
 }
 
-/** The tone of what nothing is known about: black, the background of the pictures the model was trained on. */
+/** The tone of unknown patches: black, the background of the training pictures. */
 const BACKGROUND = 0;
 
 /** The position of the patch a pixel lies in; null outside of the picture. */
@@ -83,15 +84,16 @@ export function sketchPixels({ pixels, pinned }: Sketch, geometry: Geometry): Ui
   return out;
 }
 
-/** The pinned patches, as the engine is given them. */
+/** The pinned patches as tokens. */
 export function pinsOf({ pixels, pinned }: Sketch, geometry: Geometry): Pins {
-  const pins = new Map<number, Uint8Array>();
+  const pins = new Map<number, Float32Array>();
   pinned.forEach((given, position) => {
-    if (given)
-      pins.set(
-        position,
-        Uint8Array.from(tokenIndices(position, geometry), (at) => pixels[at] ?? 0),
-      );
+    if (!given) return;
+    const indices = tokenIndices(position, geometry);
+    pins.set(
+      position,
+      Float32Array.from(indices, (at) => fromByte(pixels[at] ?? 0)),
+    );
   });
   return pins;
 }
@@ -101,9 +103,9 @@ export function sketchFromPins(pins: Pins, geometry: Geometry): Sketch {
   const [height, width] = geometry.image;
   const pixels = new Uint8Array(geometry.channels * height * width).fill(BACKGROUND);
   const pinned = new Uint8Array(geometry.tokens);
-  for (const [position, bytes] of pins) {
+  for (const [position, token] of pins) {
     pinned[position] = 1;
-    tokenIndices(position, geometry).forEach((at, i) => (pixels[at] = bytes[i] ?? 0));
+    tokenIndices(position, geometry).forEach((at, i) => (pixels[at] = toByte(token[i] ?? 0)));
   }
   return { pixels, pinned };
 }
@@ -164,7 +166,7 @@ export function paint(sketch: Sketch, from: Point, to: Point, { size, tone }: Br
   return { pixels, pinned };
 }
 
-/** Rubs out every patch under a straight stroke: it is masked, and holds nothing any more. */
+/** Erases every patch under a straight stroke: it is masked and empty. */
 export function erase(sketch: Sketch, from: Point, to: Point, size: number, geometry: Geometry): Sketch {
   const pixels = sketch.pixels.slice();
   const pinned = sketch.pinned.slice();
@@ -176,14 +178,14 @@ export function erase(sketch: Sketch, from: Point, to: Point, size: number, geom
   return { pixels, pinned };
 }
 
-/** Pins patches, or lets go of them; what they hold stays for a later pin. */
+/** Pins or unpins patches; their pixels stay for a later pin. */
 export function pin(sketch: Sketch, positions: Iterable<number>, given: boolean): Sketch {
   const pinned = sketch.pinned.slice();
   for (const position of positions) pinned[position] = given ? 1 : 0;
   return { pixels: sketch.pixels, pinned };
 }
 
-/** Light for dark. Pictures of the training data are light on black. */
+/** Inverts light and dark. Pictures of the training data are light on black. */
 export function invert(sketch: Sketch): Sketch {
   return { pixels: sketch.pixels.map((value) => 255 - value), pinned: sketch.pinned };
 }
@@ -199,17 +201,17 @@ export function centreCrop(
   return { x: (width - w) / 2, y: (height - h) / 2, width: w, height: h };
 }
 
-/** A sketch with its way there and, after undoing, its way on. */
+/** A sketch with its undo and redo history. */
 export interface History {
   readonly past: readonly Sketch[];
   readonly now: Sketch;
   readonly future: readonly Sketch[];
 }
 
-/** Steps that can be undone: more than anybody goes back, and under a megabyte. */
+/** Steps that can be undone: more than enough, and under a megabyte. */
 const KEPT = 200;
 
-/** One step on; what was undone is gone. */
+/** Adds a step; the redo history is lost. */
 export function step({ past, now }: History, next: Sketch): History {
   return { past: [...past, now].slice(-KEPT), now: next, future: [] };
 }

@@ -26,7 +26,7 @@ export class Player {
   /** Whether the end has been shown since the decoding began. */
   reachedEnd = $state(false);
   speed: number = $state(1);
-  /** The end of what is recorded is followed without playing: pictures asked for without animation. */
+  /** Shows the end of the recording as it grows, without playing; for settings without animation. */
   #follow = false;
   #time = 0;
   #tick = 0;
@@ -46,14 +46,14 @@ export class Player {
     if (plays) this.play();
   }
 
-  /** Takes note of an arrived iteration, and of how many there will be. */
+  /** Records that an iteration has arrived, and how many there will be. */
   record(recorded: number, extent: Extent): void {
     if (!sameExtent(extent, this.extent)) this.extent = extent;
     this.recorded = recorded;
     if (this.#follow) this.#show(this.last);
   }
 
-  /** Goes over to another recording, at one of its moments. Plays on where it was playing. */
+  /** Changes to another recording, at one of its moments. Continues playing if it was playing. */
   switchTo(extent: Extent, recorded: number, moment: number): void {
     this.#follow = false;
     this.extent = extent;

@@ -8,7 +8,7 @@ export interface Principal {
   variance: number[];
 }
 
-/** Rounds of power iteration; two axes of nearly the same variance may stay mixed, which a drawing bears. */
+/** Rounds of power iteration; two axes of nearly the same variance may stay mixed, which is good enough for a drawing. */
 const ROUNDS = 60;
 
 /** `values` is [rows, width]. An axis's sign is free: the row farthest out along it is on its positive side. */
@@ -53,7 +53,7 @@ function centredProducts(values: Float32Array, rows: number, width: number): Flo
 
 /** The eigenvector of the largest eigenvalue, and that value; 0 and no direction where nothing is left. */
 function strongest(products: Float64Array, rows: number): { vector: Float64Array; value: number } {
-  // Any start will do that is not orthogonal to the answer; uneven numbers make that all but impossible.
+  // Any start works that is not orthogonal to the answer; uneven numbers make that very unlikely.
   let vector = Float64Array.from({ length: rows }, (_, i) => Math.sin(1 + 7 * i));
   let value = 0;
   for (let round = 0; round <= ROUNDS; round++) {

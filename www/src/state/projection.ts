@@ -1,4 +1,4 @@
-// Tokens as points of a plane: their coordinates on the two principal axes of real patches, so that ways through the
+// Tokens as points of a plane: their coordinates on the two principal axes of real patches, so that paths through the
 // space of all patches can be drawn on a page.
 
 export type Point = readonly [x: number, y: number];

@@ -1,17 +1,17 @@
-// Questions to the engine about a moment of a recording: what the transformer makes of it, other draws of its tokens, how a
-// token came about. Each is null where a decoding or a stop came in between.
+// Questions to the engine about a moment of a recording: the transformer's output, other draws of its tokens, and how a
+// token was drawn. The answer is null if a decoding or a stop came in between.
 
 import type { EngineClient, Question } from '../engine/client';
-import type { Explanation, HeadSettings, IterationEvent, Look, Moment } from '../engine/types';
+import type { BackboneProbe, Explanation, HeadSettings, IterationEvent, Probe } from '../engine/types';
 import type { Branch } from './branch.svelte';
 import { findToken } from './scene';
 import type { Geometry } from './settings';
-import { before } from './standing';
+import { before } from './decodestate';
 
 /** Samples asked for at a time: what is shown of the progress moves at least that often. */
 const DRAWN_AT_ONCE = 64;
 
-/** What the questions are asked through. */
+/** The services that questions need. */
 interface Host {
   /** Null as long as there is no engine. */
   client: (branch: Branch) => Promise<EngineClient> | null;
@@ -21,29 +21,29 @@ interface Host {
 
 export class Questions {
   readonly #host: Host;
-  readonly #looks = new WeakMap<IterationEvent, Promise<Look | null>>();
+  readonly #backbones = new WeakMap<IterationEvent, Promise<BackboneProbe | null>>();
   #open = $state(0);
-  /** Whether one is still to be answered. */
+  /** Whether a question has no answer yet. */
   readonly asking: boolean = $derived(this.#open > 0);
 
   constructor(host: Host) {
     this.#host = host;
   }
 
-  /** What the transformer makes of the picture before an iteration. */
-  look(branch: Branch, iteration: number): Promise<Look | null> {
+  /** The transformer's output for the picture before an iteration. */
+  backbone(branch: Branch, iteration: number): Promise<BackboneProbe | null> {
     const event = branch.events[iteration];
     if (!event) return Promise.resolve(null);
-    let look = this.#looks.get(event);
-    if (!look) {
-      const moment = this.#momentBefore(branch, event);
-      look = this.#ask(branch, (engine) => engine.look(moment)).then((answer) => {
-        if (!answer) this.#looks.delete(event);
+    let known = this.#backbones.get(event);
+    if (!known) {
+      const probe = probeOf(branch, event);
+      known = this.#ask(branch, (engine) => engine.backbone(probe)).then((answer) => {
+        if (!answer) this.#backbones.delete(event);
         return answer;
       });
-      this.#looks.set(event, look);
+      this.#backbones.set(event, known);
     }
-    return look;
+    return known;
   }
 
   /**
@@ -59,14 +59,14 @@ export class Questions {
   ): Promise<Float32Array | null> {
     const event = branch.events[iteration];
     if (!event) return null;
-    const moment = this.#momentBefore(branch, event);
+    const probe = probeOf(branch, event);
     const usual = headSettings(branch, event);
     const settings = { ...usual, steps: steps ?? usual.steps };
     const each = count * this.#host.geometry().tokenDim;
     const drawn = new Float32Array(tokens.length * each);
     const group = Math.max(1, Math.floor(DRAWN_AT_ONCE / count));
     for (let done = 0; done < tokens.length; done += group) {
-      const request = { moment, settings, tokens: tokens.slice(done, done + group), count };
+      const request = { probe, settings, tokens: tokens.slice(done, done + group), count };
       const part = await this.#ask(branch, (engine) => engine.draw(request));
       if (!part) return null;
       drawn.set(part, done * each);
@@ -75,13 +75,13 @@ export class Questions {
     return drawn;
   }
 
-  /** How a token came about in its iteration, with what the head said at every step. */
+  /** How a token was drawn in its iteration, with the head's output at every step. */
   explain(branch: Branch, position: number): Promise<Explanation | null> {
     const found = findToken(branch.events, position);
     const event = found && branch.events[found.iteration];
     if (!event) return Promise.resolve(null);
-    const moment = this.#momentBefore(branch, event);
-    return this.#ask(branch, (engine) => engine.explain(moment, position, headSettings(branch, event)));
+    const probe = probeOf(branch, event);
+    return this.#ask(branch, (engine) => engine.explain(probe, position, headSettings(branch, event)));
   }
 
   async #ask<T>(branch: Branch, question: Question<T>): Promise<T | null> {
@@ -96,10 +96,11 @@ export class Questions {
       this.#open--;
     }
   }
+}
 
-  #momentBefore(branch: Branch, event: IterationEvent): Moment {
-    return { ...before(event, this.#host.geometry()), label: branch.choicesAt(event.iteration).label };
-  }
+/** The picture before an iteration, to ask about. */
+function probeOf(branch: Branch, event: IterationEvent): Probe {
+  return { ...before(event), label: branch.choicesAt(event.iteration).label };
 }
 
 /** How the tokens of an iteration were drawn: every diffusion step of it is in the recording. */

@@ -1,5 +1,5 @@
 // The decoding that was recorded when the page was built (build/recording.ts): shown until the engine is there.
-// It is that of the usual settings, and no other.
+// It has the default settings.
 
 import type { Choices } from './branch.svelte';
 import { CHOICES, FASHION, defaultSettings } from './settings';

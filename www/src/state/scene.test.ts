@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { IterationEvent } from '../engine/types';
 import { narrate, stageOf, working } from './narration';
-import { findToken, patchPixels, placeInWords, ranksOf, sceneAt, toByte } from './scene';
+import { findToken, fromByte, patchPixels, placeInWords, ranksOf, sceneAt, toByte } from './scene';
+import { tokenizerOf } from './tokenizer';
 
 // A 4x4 picture of four 2x2 patches, made in two iterations of one diffusion step: tokens 2 and 1 first, then 0 and 3.
 const geometry = {
+  tokenizer: 'pixel' as const,
   image: [4, 4] as [number, number],
   channels: 1,
   patch: 2,
@@ -18,9 +20,10 @@ function event(
   maskBefore: number[],
   noise: number,
   value: number,
-  imageBefore: number[],
-  image: number[],
+  before: number[],
+  after: number[],
 ): IterationEvent {
+  const { encode } = tokenizerOf(geometry);
   const maskAfter = maskBefore.map((m, i) => (tokens.includes(i) ? 0 : m));
   const frame = (v: number): number[] => tokens.flatMap((t) => [v, v, v, v + t / 10]);
   return {
@@ -33,8 +36,8 @@ function event(
     timesteps: Uint32Array.from([999, 0]),
     alphaBar: Float32Array.from([0, 1]),
     trajectory: Float32Array.from([...frame(noise), ...frame(value)]),
-    imageBefore: Float32Array.from(imageBefore),
-    image: Float32Array.from(image),
+    before: encode(Float32Array.from(before)),
+    after: encode(Float32Array.from(after)),
     ms: { backbone: 1, head: 1 },
   };
 }
@@ -50,6 +53,10 @@ function greys(pixels: Uint8ClampedArray): number[] {
 }
 
 describe('toByte', () => {
+  it('gives back the byte of fromByte, through 32 bits', () => {
+    for (let byte = 0; byte < 256; byte++) expect(toByte(Math.fround(fromByte(byte)))).toBe(byte);
+  });
+
   it.each([
     [-1, 0],
     [0, 128],
@@ -77,17 +84,17 @@ describe('sceneAt', () => {
     expect(scene.timestep).toBe(999);
   });
 
-  it("shows the event's own image at the last frame", () => {
+  it("shows the event's own picture at the last frame", () => {
     const scene = sceneAt(events, { iteration: 0, frame: 1 }, geometry);
     expect(scene.cells).toEqual(['masked', 'newest', 'newest', 'masked']);
-    expect(greys(scene.pixels)).toEqual(Array.from(first.image, toByte));
+    expect(greys(scene.pixels)).toEqual(half.map(toByte));
   });
 
   it('marks what was just finished and what comes next while the transformer reads', () => {
     const scene = sceneAt(events, { iteration: 1, frame: -1 }, geometry);
     expect(scene.cells).toEqual(['chosen', 'newest', 'newest', 'chosen']);
     expect(scene.known).toBe(2);
-    expect(greys(scene.pixels)).toEqual(Array.from(first.image, toByte));
+    expect(greys(scene.pixels)).toEqual(half.map(toByte));
   });
 });
 

@@ -1,11 +1,12 @@
-// What is to be seen at a moment: scene = f(events, place). Nothing here remembers anything.
+// What is shown at a moment: scene = f(events, place). This file has no state.
 // Pixels are bytes as the command line writes them: clamp(round((v + 1) * 127.5), 0, 255).
 
 import type { IterationEvent } from '../engine/types';
 import type { Geometry } from './settings';
 import type { Place } from './timeline';
+import { tokenizerOf } from './tokenizer';
 
-/** What a token is at a moment. `chosen` has its z, `active` is being denoised, `newest` was finished last. */
+/** A token's state at a moment. `chosen` has its z, `active` is being denoised, `newest` was finished last. */
 export type CellState = 'masked' | 'chosen' | 'active' | 'newest' | 'known';
 
 export interface Scene {
@@ -33,35 +34,36 @@ export function toByte(value: number): number {
   return Math.min(255, Math.max(0, Math.round((value + 1) * 127.5)));
 }
 
-/** Writes planes of `channels` values into RGBA; one channel is grey. */
-function toRgba(
-  values: Float32Array,
-  plane: number,
-  channels: number,
-  write: (index: number) => number,
-  out: Uint8ClampedArray<ArrayBuffer>,
-): void {
+/** A byte of the screen as a pixel value in [-1, 1]; `toByte` gives it back. */
+export function fromByte(byte: number): number {
+  return byte / 127.5 - 1;
+}
+
+/** Planes of `channels` values as RGBA; one channel is grey. */
+function toRgba(values: Float32Array, plane: number, channels: number): Uint8ClampedArray<ArrayBuffer> {
+  const out = new Uint8ClampedArray(plane * 4);
   for (let i = 0; i < plane; i++) {
-    const at = write(i) * 4;
     for (let c = 0; c < 3; c++) {
-      out[at + c] = toByte(values[Math.min(c, channels - 1) * plane + i] ?? 0);
+      out[4 * i + c] = toByte(values[Math.min(c, channels - 1) * plane + i] ?? 0);
     }
-    out[at + 3] = 255;
+    out[4 * i + 3] = 255;
   }
+  return out;
 }
 
 /** A whole picture, [channels, height, width], as RGBA. */
 export function imagePixels(image: Float32Array, { image: [height, width], channels }: Geometry) {
-  const out = new Uint8ClampedArray(height * width * 4);
-  toRgba(image, height * width, channels, (i) => i, out);
-  return out;
+  return toRgba(image, height * width, channels);
+}
+
+/** The picture that tokens [L, tokenDim] stand for, as RGBA. */
+export function tokenPixels(tokens: Float32Array, geometry: Geometry): Uint8ClampedArray<ArrayBuffer> {
+  return imagePixels(tokenizerOf(geometry).decode(tokens), geometry);
 }
 
 /** One token as RGBA of patch x patch pixels. */
 export function patchPixels(token: Float32Array, { patch, channels }: Geometry): Uint8ClampedArray<ArrayBuffer> {
-  const out = new Uint8ClampedArray(patch * patch * 4);
-  toRgba(token, patch * patch, channels, (i) => i, out);
-  return out;
+  return toRgba(token, patch * patch, channels);
 }
 
 /** The numbers of the iteration's `slot`-th token at a frame. */
@@ -120,21 +122,22 @@ export function cellsAt(
   return cells;
 }
 
-/** What is to be seen at a place. A place whose iteration has not arrived shows what is known before it. */
-export function sceneAt(events: readonly IterationEvent[], place: Place, geometry: Geometry): Scene {
-  const [height, width] = geometry.image;
+/** [L, tokenDim]: the tokens at a place, 0 where nothing is known; those under way as they are at that frame. */
+function tokensAt(events: readonly IterationEvent[], place: Place, geometry: Geometry): Float32Array {
   const event = events[place.iteration];
-  const before = event?.imageBefore ?? events[place.iteration - 1]?.image;
-  const pixels = imagePixels(before ?? new Float32Array(geometry.channels * height * width), geometry);
+  const before = event?.before ?? events[place.iteration - 1]?.after;
+  const tokens = before?.slice() ?? new Float32Array(geometry.tokens * geometry.tokenDim);
   if (event && place.frame >= 0) {
-    const { patch, grid } = geometry;
     event.tokens.forEach((position, slot) => {
-      const top = Math.floor(position / grid[1]) * patch;
-      const left = (position % grid[1]) * patch;
-      const at = (i: number): number => (top + Math.floor(i / patch)) * width + left + (i % patch);
-      toRgba(tokenAt(event, slot, place.frame, geometry), patch * patch, geometry.channels, at, pixels);
+      tokens.set(tokenAt(event, slot, place.frame, geometry), position * geometry.tokenDim);
     });
   }
+  return tokens;
+}
+
+/** The scene at a place. If the place's iteration is not recorded yet, it shows what is known before it. */
+export function sceneAt(events: readonly IterationEvent[], place: Place, geometry: Geometry): Scene {
+  const event = events[place.iteration];
   return {
     iteration: place.iteration,
     frame: place.frame,
@@ -145,7 +148,7 @@ export function sceneAt(events: readonly IterationEvent[], place: Place, geometr
     cfg: event?.cfg ?? null,
     timestep: event?.timesteps[Math.max(0, place.frame)] ?? null,
     alphaBar: event?.alphaBar[Math.max(0, place.frame)] ?? null,
-    pixels,
+    pixels: tokenPixels(tokensAt(events, place, geometry), geometry),
   };
 }
 

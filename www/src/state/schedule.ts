@@ -1,8 +1,10 @@
 // The two cosines of the method: how many tokens stay masked after each iteration, and how much of a token is left at
-// each timestep. Sections 3.2 and 3.4 of the paper; the engine's own tables are in crate/src/{sampler,diffusion}.
+// each timestep. Sections 3.2 and 3.4 of the paper. The engine's own are in crate/core/src/{sampler,diffusion}; the page needs
+// them before there is an engine, and schedules.test.ts holds them together.
 
-/** Timesteps of training. */
-export const TIMESTEPS = 1000;
+import { TIMESTEPS } from '../engine/generated';
+
+export { TIMESTEPS };
 
 /** Masked tokens after each of `iterations` iterations over `length` tokens: each takes at least one, the last all. */
 export function maskLengths(length: number, iterations: number): number[] {

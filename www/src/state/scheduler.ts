@@ -1,14 +1,14 @@
-// Who is decoded next: branches that wait, one at a time, the active one first, a parent before what forks from it.
-// A decoding that was overtaken ends before its next diffusion step, and what it still sends is not heard.
+// Decides which waiting branch is decoded next: one at a time, the active one first, a parent before its forks.
+// A decoding that was replaced ends before its next diffusion step, and its last events are ignored.
 
 import type { EngineClient } from '../engine/client';
-import type { DecodeSettings, IterationEvent, Standing } from '../engine/types';
+import type { DecodeSettings, DecodeState, IterationEvent } from '../engine/types';
 import type { Branch } from './branch.svelte';
 import { orderOf, ranksOf } from './scene';
 import { decodeSettings, type Geometry } from './settings';
-import { after, pinned } from './standing';
+import { after, pinned } from './decodestate';
 
-/** What the scheduler works for. */
+/** The scheduler's owner. */
 interface Host {
   branches: () => readonly Branch[];
   /** The branch that goes first. */
@@ -23,7 +23,7 @@ interface Host {
 
 export class Scheduler {
   readonly #host: Host;
-  /** The decoding under way. Another one in its place means that it is not wanted any more. */
+  /** The running decoding. If another one takes its place, its events are ignored. */
   #job: { branch: Branch; client: EngineClient | null } | null = null;
   /** A finished recording to be computed again and then replaced. */
   #confirm: Branch | null = null;
@@ -32,7 +32,7 @@ export class Scheduler {
     this.#host = host;
   }
 
-  /** Starts what waits, unless something is under way. */
+  /** Starts the next waiting branch, unless a decoding is running. */
   pump(): void {
     if (this.#job) return;
     const branch = this.#next();
@@ -59,13 +59,13 @@ export class Scheduler {
     }
   }
 
-  /** Ends what is under way for any of these. */
+  /** Ends the running decoding if it is of one of these branches. */
   drop(family: readonly Branch[]): void {
     if (this.#confirm && family.includes(this.#confirm)) this.#confirm = null;
     if (this.#job && family.includes(this.#job.branch)) this.#end();
   }
 
-  /** Ends what is under way, and lets nothing wait. */
+  /** Ends the running decoding and empties the queue. */
   stop(): void {
     this.#confirm = null;
     for (const branch of this.#host.branches()) {
@@ -138,15 +138,14 @@ export class Scheduler {
     }
   }
 
-  /** What the engine is asked for. A fork keeps its parent's order, whatever its seed. */
-  #task(branch: Branch): { settings: DecodeSettings; start: Standing | null } {
-    const geometry = this.#host.geometry();
+  /** The request to the engine. A fork keeps its parent's order, whatever its seed. */
+  #task(branch: Branch): { settings: DecodeSettings; start: DecodeState | null } {
     const settings = decodeSettings(branch.choices);
     const last = branch.at > 0 ? branch.parent!.events[branch.at - 1] : undefined;
     if (!last) {
-      return { settings, start: branch.pins.size > 0 ? pinned(branch.pins, geometry) : branch.start };
+      return { settings, start: branch.pins.size > 0 ? pinned(branch.pins, this.#host.geometry()) : branch.start };
     }
     const order = orderOf(branch.parent!.ranks ?? new Uint32Array());
-    return { settings: { ...settings, order }, start: after(last, geometry) };
+    return { settings: { ...settings, order }, start: after(last) };
   }
 }

@@ -16,7 +16,7 @@ import { orderOf, ranksOf } from './scene';
 import { Scheduler } from './scheduler';
 import { CHOICES, FASHION, formatSettings, parseSettings } from './settings';
 import type { Geometry, ModelFacts, PageSettings, Problem } from './settings';
-import { NO_PINS, before } from './standing';
+import { NO_PINS, before } from './decodestate';
 import { momentOf } from './timeline';
 import { readTrace, writeTrace } from './trace';
 import { View } from './view.svelte';
@@ -63,7 +63,7 @@ export class Session {
   info: ModelInfo | null = $state.raw(null);
   device: DeviceChoice | null = $state.raw(null);
   state: 'loading' | 'loaded' | 'failed' = $state('loading');
-  /** What went wrong last, for people; null when nothing did. */
+  /** The last error message, or null. */
   error: string | null = $state(null);
   /** The trunk, then its forks; a parent comes before its children. */
   branches: readonly Branch[] = $state.raw([]);
@@ -135,7 +135,7 @@ export class Session {
       if (turn !== this.#loading) return;
       let loaded: Loaded;
       try {
-        // Left the choice, both engines show what they can do.
+        // If the setting lets the page choose, both engines are timed.
         const fastest = wish === 'auto' && choice.device === 'webgpu';
         loaded = await this.engines.load(choice.device, this.page.model, fastest);
       } catch (error) {
@@ -184,7 +184,7 @@ export class Session {
         this.#scheduler.pump();
       }, SETTLE);
     } else if (chosen.length > 0) {
-      // There is no engine yet, or none to be had: what is said about that stays.
+      // There is no engine yet, or none could be loaded: that message stays.
       this.#empty(this.active);
     }
   }
@@ -195,7 +195,7 @@ export class Session {
     this.#restart(this.active);
   }
 
-  /** Ends whatever is computed, before its next diffusion step or iteration; what is recorded stays. */
+  /** Ends the running computation before its next diffusion step or iteration; the recording stays. */
   stop(): void {
     clearTimeout(this.#settle);
     this.#scheduler.stop();
@@ -214,8 +214,8 @@ export class Session {
   }
 
   /**
-   * Forks a branch. The new one becomes active, with its parent beside it. The oldest fork makes room where there are too
-   * many; throws an Error fit for people where none can.
+   * Forks a branch. The new one becomes active, with its parent beside it. The oldest fork is removed if there are too
+   * many; throws an Error with a readable message if none can be removed.
    */
   fork({ parent = this.active, at, changes = {}, pins = NO_PINS, device }: Fork): Branch {
     if (this.branches.length >= MOST_BRANCHES) {
@@ -238,15 +238,15 @@ export class Session {
     return branch;
   }
 
-  /** Takes a fork away, and what was forked from it. */
+  /** Removes a fork and all its forks. */
   remove(branch: Branch): void {
     if (!branch.parent) return;
     const family = this.#family(branch);
     this.#scheduler.drop(family);
     this.branches = this.branches.filter((other) => !family.includes(other));
-    if (this.beside && family.includes(this.beside)) this.beside = null;
+    // Shown first: it puts the active branch beside its parent, where both were shown.
     if (family.includes(this.active)) this.show(branch.parent);
-    if (this.beside === this.active) this.beside = null;
+    if (this.beside && (family.includes(this.beside) || this.beside === this.active)) this.beside = null;
   }
 
   /** Puts a branch on the picture and the timeline, at the moment that is nearest to the one shown. */
@@ -267,13 +267,12 @@ export class Session {
       model: { name, parameters },
       choices: branch.choices,
       order: Uint32Array.from(orderOf(branch.ranks ?? new Uint32Array())),
-      start: forked && first ? before(first, this.facts) : branch.start,
+      start: forked && first ? before(first) : branch.start,
       events: branch.events,
-      geometry: this.facts,
     });
   }
 
-  /** Shows a recorded trace in place of the trunk and its forks. Rejects with an Error fit for people. */
+  /** Shows a recorded trace in place of the trunk and its forks. Rejects with an Error with a readable message. */
   async openTrace(text: string): Promise<void> {
     const trace = readTrace(text, this.facts);
     if (trace.model.name !== this.page.model) {
@@ -354,7 +353,7 @@ export class Session {
     for (const branch of this.branches.slice(1)) this.remove(branch);
   }
 
-  /** Reads the address again, now against what the model itself says. */
+  /** Reads the address again, with the model's own ranges. */
   #adopt(info: ModelInfo): void {
     this.info = info;
     if (this.#touched) {
@@ -410,7 +409,7 @@ export class Session {
     this.#scheduler.pump();
   }
 
-  /** Lets the player run with a branch from its first own iteration on. */
+  /** Plays a branch from its first own iteration on. */
   #follow(branch: Branch): void {
     const first = momentOf({ iteration: Math.min(branch.at, branch.events.length), frame: -1 }, branch.extent);
     this.player.pause();

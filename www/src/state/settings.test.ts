@@ -14,13 +14,13 @@ const parse = (search: string) => parseSettings(search, FASHION);
 describe('parseSettings', () => {
   it('takes every parameter', () => {
     const { settings, problems } = parse(
-      '?model=tiny-1&label=3&seed=4294967295&cfg=2.5&cfgSchedule=constant&cfgEvery=4&iterations=49&steps=10&lateSteps=5&solver=dpm&temperature=0.95&order=spiral&device=webgpu&play=0',
+      '?model=tiny-1&label=3&seed=9007199254740991&cfg=2.5&cfgSchedule=constant&cfgEvery=4&iterations=49&steps=10&lateSteps=5&solver=dpm&temperature=0.95&order=spiral&device=webgpu&play=0',
     );
     expect(problems).toEqual([]);
     expect(settings).toEqual({
       model: 'tiny-1',
       label: 3,
-      seed: 4294967295,
+      seed: Number.MAX_SAFE_INTEGER,
       cfg: 2.5,
       cfgSchedule: 'constant',
       cfgEvery: 4,
@@ -50,7 +50,8 @@ describe('parseSettings', () => {
     ['label', '10', '0 to 9'],
     ['label', '-1', '0 to 9'],
     ['label', 'boot', 'none'],
-    ['seed', '4294967296', '0 to 4294967295'],
+    ['seed', '9007199254740992', '0 to 9007199254740991'],
+    ['seed', '9007199254740993', '0 to 9007199254740991'],
     ['seed', '1.5', 'whole number'],
     ['cfg', '20.5', '0 to 20'],
     ['cfg', 'NaN', '0 to 20'],
@@ -58,8 +59,8 @@ describe('parseSettings', () => {
     ['cfg', '', '0 to 20'],
     ['iterations', '0', '1 to 49'],
     ['iterations', '50', '1 to 49'],
-    ['steps', '1001', '2 to 250'],
-    ['lateSteps', '1', '2 to 250, or none'],
+    ['steps', '1001', '2 to 1000'],
+    ['lateSteps', '1', '2 to 1000, or none'],
     ['solver', 'DDIM', 'ddpm, ddim, dpm'],
     ['cfgEvery', '0', '1 to 49'],
     ['cfgEvery', '50', '1 to 49'],

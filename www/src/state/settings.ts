@@ -2,7 +2,8 @@
 // Every bad value gives a message that names it and what is allowed; the default takes its place.
 
 import type { DeviceWish } from '../engine/device';
-import type { CfgSchedule, DecodeSettings, ModelInfo, OrderKind, Solver } from '../engine/types';
+import { CFG_SCHEDULES, FASHION, ORDERS, RANGES, SOLVERS } from '../engine/generated';
+import type { DecodeSettings, ModelInfo, Solver } from '../engine/types';
 import type { Choices } from './branch.svelte';
 
 export interface PageSettings extends Choices {
@@ -12,6 +13,8 @@ export interface PageSettings extends Choices {
   /** Whether a new picture plays by itself. */
   play: boolean;
 }
+
+export { CFG_SCHEDULES, FASHION, ORDERS, SOLVERS };
 
 /** The settings that make a picture; the others concern the page. */
 export const CHOICES = [
@@ -28,7 +31,7 @@ export const CHOICES = [
   'order',
 ] as const satisfies readonly (keyof Choices)[];
 
-/** A value in the address that was not taken. */
+/** A rejected value of the address. */
 export interface Problem {
   parameter: string;
   value: string;
@@ -41,23 +44,8 @@ export interface Problem {
 export type ModelFacts = Pick<ModelInfo, 'classes' | 'tokens' | 'defaults'>;
 
 /** The geometry pictures and patches are drawn with. */
-export type Geometry = Pick<ModelInfo, 'image' | 'channels' | 'patch' | 'grid' | 'tokens' | 'tokenDim'>;
+export type Geometry = Pick<ModelInfo, 'tokenizer' | 'image' | 'channels' | 'patch' | 'grid' | 'tokens' | 'tokenDim'>;
 
-/** The page's own model, assumed until a model has said what it is. */
-export const FASHION: ModelFacts & Geometry = {
-  image: [28, 28],
-  channels: 1,
-  patch: 4,
-  grid: [7, 7],
-  tokenDim: 16,
-  classes: ['T-shirt', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'],
-  tokens: 49,
-  defaults: { cfg: 3, iterations: 16, steps: 50, temperature: 1 },
-};
-
-export const ORDERS: readonly OrderKind[] = ['random', 'raster', 'spiral', 'center'];
-export const CFG_SCHEDULES: readonly CfgSchedule[] = ['linear', 'constant'];
-export const SOLVERS: readonly Solver[] = ['ddpm', 'ddim', 'dpm'];
 export const SOLVER_NAMES: Readonly<Record<Solver, string>> = { ddpm: 'DDPM', ddim: 'DDIM', dpm: 'DPM-Solver++' };
 export const DEVICES: readonly DeviceWish[] = ['auto', 'cpu', 'webgpu'];
 
@@ -68,10 +56,18 @@ export interface Range {
   step: number;
 }
 
-export const SEED: Range = { min: 0, max: 4_294_967_295, step: 1 };
-export const CFG: Range = { min: 0, max: 20, step: 0.1 };
-export const STEPS: Range = { min: 2, max: 250, step: 1 };
-export const TEMPERATURE: Range = { min: 0, max: 2, step: 0.05 };
+export const SEED: Range = { ...RANGES.seed, step: 1 };
+export const CFG: Range = { ...RANGES.cfg, step: 0.1 };
+export const STEPS: Range = { ...RANGES.steps, step: 1 };
+export const TEMPERATURE: Range = { ...RANGES.temperature, step: 0.05 };
+
+/** Diffusion steps that a slider goes to; those beyond it are taken where they are given. */
+const DRAGGED = 250;
+
+/** What a slider for diffusion steps spans that stands at `value`. */
+export function draggedSteps(value: number): Range {
+  return { ...STEPS, max: Math.max(DRAGGED, value) };
+}
 
 /** At most one iteration a token. */
 export function iterationsRange(facts: ModelFacts): Range {
@@ -84,10 +80,10 @@ export function everyInWords(every: number): string {
   return `in every ${every === 1 ? '' : `${every}${ending} `}iteration`;
 }
 
-/** What the address may leave out, for no model likes it otherwise. */
+/** Defaults that are the same for every model; the address may leave them out. */
 const USUAL = { cfgEvery: 1, lateSteps: null, solver: 'ddpm' } as const;
 
-/** What the page runs with when the address says nothing. */
+/** The settings of an empty address. */
 export function defaultSettings(facts: ModelFacts): PageSettings {
   const { cfg, iterations, steps, temperature } = facts.defaults;
   return {
@@ -108,7 +104,7 @@ export function defaultSettings(facts: ModelFacts): PageSettings {
 
 /** A number within the range, or null. Accepts plain decimals only: no exponents, signs or spaces. */
 function numberIn(range: Range, text: string): number | null {
-  const pattern = range.step === 1 ? /^\d{1,10}$/ : /^\d{1,10}(\.\d{1,10})?$/;
+  const pattern = range.step === 1 ? /^\d{1,16}$/ : /^\d{1,10}(\.\d{1,10})?$/;
   if (!pattern.test(text)) return null;
   const value = Number(text);
   return value >= range.min && value <= range.max ? value : null;
@@ -136,7 +132,7 @@ export function parseSettings(search: string, facts: ModelFacts): { settings: Pa
   const settings = defaultSettings(facts);
   const problems: Problem[] = [];
 
-  /** Takes a parameter where it is given and reads well. `undefined` from `read` means it does not. */
+  /** Takes a parameter if it is given and valid. `read` returns `undefined` if it is not. */
   function take<K extends keyof PageSettings>(
     key: K,
     allowed: string,
@@ -202,7 +198,7 @@ export function formatSettings(settings: PageSettings): string {
   return `?${query.toString()}`;
 }
 
-/** A sentence for people about a value that was not taken. */
+/** A readable message about a rejected value. */
 export function describeProblem({ parameter, value, allowed, used }: Problem): string {
   return `The address asks for ${parameter}=${value || '(nothing)'}; allowed is ${allowed}. Using ${used}.`;
 }

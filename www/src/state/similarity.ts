@@ -1,7 +1,7 @@
-// How alike what the transformer says of two positions is: the cosine between their z (section 3.2 of the paper: z is
-// all the head is told of a token).
+// How similar two positions are to the transformer: the cosine between their z (section 3.2 of the paper: z is
+// all that the head knows of a token).
 
-/** Cosine of a position's z with every position's: [L], in [-1, 1]. A z of nothing but zeros is like none but itself. */
+/** Cosine of a position's z with every position's: [L], in [-1, 1]. A zero z is similar to itself only. */
 export function cosines(z: Float32Array, width: number, position: number): Float32Array {
   const dot = (a: number, b: number): number => {
     let sum = 0;
@@ -17,8 +17,8 @@ export function cosines(z: Float32Array, width: number, position: number): Float
 }
 
 /**
- * Similarities as heat in [0, 1]: 1 is the position itself, the middle is what the others have in common on average. All z
- * of a picture are rather alike; what tells is who is more so.
+ * Similarities as heat in [0, 1]: 1 is the position itself, 0.5 the mean of the other positions. All z of a picture are
+ * rather similar, so differences from that mean matter.
  */
 export function likenessHeat(similarities: Float32Array, position: number): Float32Array {
   const others = similarities.filter((_, other) => other !== position);

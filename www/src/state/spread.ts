@@ -1,7 +1,7 @@
-// How far tokens drawn from one z lie apart: what is still open when the transformer has spoken (section 3.1 of the
+// How much tokens drawn from one z differ: the uncertainty that is left after the transformer (section 3.1 of the
 // paper: z conditions a distribution, not a value).
 
-/** What samples of one token have in common. */
+/** Statistics of the samples of one token. */
 export interface Cloud {
   /** [C] */
   mean: Float64Array;
@@ -11,7 +11,7 @@ export interface Cloud {
   spread: number;
 }
 
-/** Full heat: fixed, so that iterations compare. Black half the time and white the other would be 1; few come near. */
+/** The deviation of full heat: fixed, so that iterations compare. Half black and half white would be 1; few come near. */
 export const FULL_SPREAD = 0.6;
 
 /** Mean and deviation of samples [n, C]. One sample has no deviation. */
@@ -51,7 +51,7 @@ export function meanSpread(grid: Float32Array): number {
   return there.reduce((sum, spread) => sum + spread, 0) / there.length;
 }
 
-/** Which way the spread goes: the first third of the iterations against the last; less than a fifth apart is level. */
+/** The trend of the spread: the first third of the iterations against the last. Less than a fifth apart counts as level. */
 export function trendOf(means: readonly number[]): 'falls' | 'rises' | 'level' | null {
   if (means.length < 3) return null;
   const third = Math.ceil(means.length / 3);

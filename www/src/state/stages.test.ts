@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { Attention, IterationEvent, Look } from '../engine/types';
+import type { AttentionWeights, IterationEvent, BackboneProbe } from '../engine/types';
 import { gazeOfIteration, likeness, matrixOf, mostAlike, shareOfBuffer, spreadOver } from './stages';
 
-// One buffer position and two tokens; two blocks of two heads. Block 1's heads are told apart by hand.
+// One buffer position and two tokens; two blocks of two heads. The heads of block 1 differ, computed by hand.
 const uniform = Array.from({ length: 9 }, () => 1 / 3);
 const first = [1, 0, 0, 0.5, 0.5, 0, 0.25, 0.25, 0.5];
 const second = [0, 1, 0, 0.5, 0, 0.5, 0.75, 0.25, 0];
-const attention: Attention = {
+const attention: AttentionWeights = {
   blocks: 2,
   heads: 2,
   seq: 3,
@@ -27,7 +27,7 @@ describe('attention of a block', () => {
 });
 
 describe('z of an iteration', () => {
-  const look: Look = {
+  const probe: BackboneProbe = {
     width: 2,
     z: Float32Array.from([3, 0, 0, 2, 1, 1]),
     encoder: attention,
@@ -47,7 +47,7 @@ describe('z of an iteration', () => {
   };
 
   it('is compared by cosines', () => {
-    const matrix = likeness(look, [2, 0, 1]);
+    const matrix = likeness(probe, [2, 0, 1]);
     const half = Math.SQRT1_2;
     [1, half, half, half, 1, 0, half, 0, 1].forEach((cosine, i) => expect(matrix[i]).toBeCloseTo(cosine, 6));
     expect(mostAlike(matrix, 3)).toMatchObject({ a: 0, b: 1 });
@@ -57,7 +57,7 @@ describe('z of an iteration', () => {
   it('comes from where its tokens look, on average', () => {
     // Tokens 0 and 1 are made; 2 is known. The buffer is the first key.
     const event = { tokens: Uint32Array.from([0, 1]), maskBefore: Uint8Array.from([1, 1, 0]) } as IterationEvent;
-    const gaze = gazeOfIteration(look, event)!;
+    const gaze = gazeOfIteration(probe, event)!;
     expect(gaze.toClass).toBeCloseTo(0.3, 6);
     expect(gaze.toKnown).toBeCloseTo(0.3, 6);
     expect(gaze.toMasked).toBeCloseTo(0.4, 6);

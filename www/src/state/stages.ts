@@ -1,12 +1,16 @@
-// The numbers the five stages of an iteration show: attention as a matrix, what goes to the class, likeness within the
-// iteration, where the tokens being made look. Sections 3.2 and 3.3 of the paper.
+// The numbers that an iteration's five stages show: attention as a matrix, its share to the class, similarity within the
+// iteration, and the attention of the tokens being drawn. Sections 3.2 and 3.3 of the paper.
 
-import type { Attention, IterationEvent, Look } from '../engine/types';
+import type { AttentionWeights, IterationEvent, BackboneProbe } from '../engine/types';
 import { gazeOf, type Gaze } from './attention';
 import { cosines } from './similarity';
 
 /** One head's attention, or the mean over a block's heads: [seq, seq], each query's row summing to 1. */
-export function matrixOf({ heads, seq, weights }: Attention, block: number, head: number | 'mean'): Float32Array {
+export function matrixOf(
+  { heads, seq, weights }: AttentionWeights,
+  block: number,
+  head: number | 'mean',
+): Float32Array {
   const size = seq * seq;
   const of = (h: number): Float32Array => weights.subarray((block * heads + h) * size, (block * heads + h + 1) * size);
   if (head !== 'mean') return of(head);
@@ -25,7 +29,7 @@ export function shareOfBuffer(matrix: Float32Array, seq: number, buffer: number)
 }
 
 /** Cosines between the z of some positions: [n, n]. */
-export function likeness({ z, width }: Look, positions: readonly number[]): Float32Array {
+export function likeness({ z, width }: BackboneProbe, positions: readonly number[]): Float32Array {
   const rows = positions.map((position) => cosines(z, width, position));
   return Float32Array.from(rows.flatMap((row) => positions.map((other) => row[other] ?? 0)));
 }
@@ -43,7 +47,7 @@ export function mostAlike(matrix: Float32Array, n: number): { a: number; b: numb
 }
 
 /** Where the iteration's tokens look in the decoder, over all blocks, heads and those tokens. */
-export function gazeOfIteration({ decoder }: Look, { tokens, maskBefore }: IterationEvent): Gaze | null {
+export function gazeOfIteration({ decoder }: BackboneProbe, { tokens, maskBefore }: IterationEvent): Gaze | null {
   const gazes = Array.from(tokens, (position) => gazeOf(decoder, 'decoder', maskBefore, position, 'mean'));
   const seen = gazes.filter((gaze) => gaze !== null);
   if (seen.length === 0) return null;

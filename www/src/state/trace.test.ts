@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { IterationEvent, Standing } from '../engine/types';
+import type { IterationEvent, DecodeState } from '../engine/types';
 import { readTrace, writeTrace, type TraceSource } from './trace';
 
 /** Four tokens of 2 x 2 pixels, two channels, in a picture of 4 x 4. */
 const TINY = {
+  tokenizer: 'pixel' as const,
   image: [4, 4] as [number, number],
   channels: 2,
   patch: 2,
@@ -28,17 +29,16 @@ const CHOICES = {
   order: 'random' as const,
 };
 
-/** The number that stands at a place of a trajectory: all different, most of them with digits to lose. */
+/** The number at a place of a trajectory: all different, most of them with many digits. */
 function value(position: number, frame: number, i: number): number {
   return Math.fround(Math.sin(1 + position * 100 + frame * 10 + i));
 }
 
-/** The plain formula of an image: pixel (channel, y, x) is number (channel, y % 2, x % 2) of its token. */
-function image(masked: readonly number[], token: (position: number, i: number) => number): Float32Array {
-  return Float32Array.from({ length: 32 }, (_, pixel) => {
-    const [channel, y, x] = [Math.floor(pixel / 16), Math.floor(pixel / 4) % 4, pixel % 4];
-    const position = Math.floor(y / 2) * 2 + Math.floor(x / 2);
-    return masked[position] ? 0 : token(position, channel * 4 + (y % 2) * 2 + (x % 2));
+/** Tokens [L, tokenDim], 0 where masked. */
+function tokensWhere(masked: readonly number[], token: (position: number, i: number) => number): Float32Array {
+  return Float32Array.from({ length: 32 }, (_, at) => {
+    const position = Math.floor(at / 8);
+    return masked[position] ? 0 : token(position, at % 8);
   });
 }
 
@@ -63,8 +63,8 @@ function event(
         tokens.flatMap((position) => Array.from({ length: 8 }, (_, i) => value(position, frame, i))),
       ).flat(),
     ),
-    imageBefore: image(before, token),
-    image: image(after, token),
+    before: tokensWhere(before, token),
+    after: tokensWhere(after, token),
     ms: { backbone: 1.25, head: 30 },
   };
 }
@@ -76,7 +76,6 @@ const SOURCE: TraceSource = {
   order: Uint32Array.of(2, 0, 3, 1),
   start: null,
   events: EVENTS,
-  geometry: TINY,
 };
 
 describe('a trace', () => {
@@ -94,7 +93,7 @@ describe('a trace', () => {
     const pinned = (position: number, i: number): number => (position === 2 ? i / 8 : value(position, FRAMES - 1, i));
     const tokens = new Float32Array(32);
     for (let i = 0; i < 8; i++) tokens[16 + i] = i / 8;
-    const start: Standing = { iteration: 0, tokens, masked: Uint8Array.of(1, 1, 0, 1) };
+    const start: DecodeState = { iteration: 0, tokens, masked: Uint8Array.of(1, 1, 0, 1) };
     const events = [event(0, [0], [1, 1, 0, 1], pinned), event(1, [3, 1], [0, 1, 0, 1], pinned)];
     const trace = readTrace(writeTrace({ ...SOURCE, start, events }), TINY);
     expect(trace.start).toEqual(start);
@@ -102,7 +101,7 @@ describe('a trace', () => {
   });
 
   it('keeps the history of a fork, whatever steps and order it had', () => {
-    const start: Standing = {
+    const start: DecodeState = {
       iteration: 1,
       tokens: Float32Array.from({ length: 32 }, (_, i) => (i < 16 || i >= 24 ? 0 : value(2, FRAMES - 1, i - 16))),
       masked: Uint8Array.of(1, 1, 0, 1),
@@ -114,7 +113,7 @@ describe('a trace', () => {
   });
 
   it('keeps a fork of a picture that had patches given', () => {
-    const start: Standing = {
+    const start: DecodeState = {
       iteration: 1,
       tokens: Float32Array.from({ length: 32 }, (_, i) => value(Math.floor(i / 8), FRAMES - 1, i % 8)),
       masked: Uint8Array.of(1, 0, 0, 1),
@@ -147,6 +146,20 @@ describe('a trace', () => {
     const trace = readTrace(text, TINY);
     expect(trace.choices).toEqual({ ...choices, order: [2, 0, 3, 1] });
     expect(trace.events).toEqual(source.events);
+  });
+
+  it('may have any seed and any number of steps that the format has', () => {
+    const [seed, steps] = [Number.MAX_SAFE_INTEGER, 1000];
+    const timesteps = Uint32Array.from({ length: steps + 1 }, (_, frame) => Math.max(0, steps - 1 - frame));
+    const long = {
+      ...EVENTS[0]!,
+      timesteps,
+      alphaBar: Float32Array.from(timesteps, () => 0.5),
+      trajectory: new Float32Array(8 * (steps + 1)),
+    };
+    long.trajectory.set(EVENTS[0]!.trajectory.subarray(-8), 8 * steps);
+    const source = { ...SOURCE, choices: { ...CHOICES, seed, steps }, events: [long] };
+    expect(readTrace(writeTrace(source), TINY).choices).toMatchObject({ seed, steps });
   });
 
   it('of a decoding that was stopped says how many iterations were to come', () => {

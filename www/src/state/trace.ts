@@ -1,26 +1,20 @@
-// A recorded decoding as a JSON file (`marscope-trace`, version 1): written and read here and by the command line alike.
+// A recorded decoding as a JSON file (`marscope-trace`, version 1): both the page and the command line write and read it.
 // It holds every diffusion step of every token, so that a page can show it without computing anything.
 
-import type { IterationEvent, Standing } from '../engine/types';
+import { TRACE_FORMAT, TRACE_VERSION } from '../engine/generated';
+import type { DecodeState, IterationEvent, TraceModel } from '../engine/types';
 import type { Choices } from './branch.svelte';
 import { stepsIn } from './budget';
 import { CFG, CFG_SCHEDULES, SEED, SOLVERS, STEPS, TEMPERATURE, type Geometry, type Range } from './settings';
-import { imageOf, tokensOf } from './tokens';
-
-export interface TraceModel {
-  name: string;
-  parameters: number;
-}
 
 export interface TraceSource {
   model: TraceModel;
   choices: Choices;
   /** order[rank] = position */
   order: Uint32Array;
-  /** What the decoding was computed from; null where every token was masked. */
-  start: Standing | null;
+  /** The start of the decoding; null if every token was masked. */
+  start: DecodeState | null;
   events: readonly IterationEvent[];
-  geometry: Geometry;
 }
 
 export interface Trace {
@@ -28,14 +22,11 @@ export interface Trace {
   /** With the order position by position. */
   choices: Choices;
   order: Uint32Array;
-  start: Standing | null;
+  start: DecodeState | null;
   events: IterationEvent[];
 }
 
-const FORMAT = 'marscope-trace';
-const VERSION = 1;
-
-/** What is wrong with a file, for people. */
+/** An error in a file, with a readable message. */
 class TraceError extends Error {
   constructor(problem: string) {
     super(`This trace cannot be shown: ${problem}.`);
@@ -53,7 +44,7 @@ function toBase64(values: Float32Array): string {
   return btoa(pieces.join(''));
 }
 
-/** A number of 32 bits with as few digits as tell it from its neighbours. */
+/** A 32-bit float with the fewest digits that identify it. */
 function short(value: number): number {
   const exact = Math.fround(value);
   for (let digits = 1; digits < 9; digits++) {
@@ -63,12 +54,12 @@ function short(value: number): number {
   return Number(exact.toPrecision(9));
 }
 
-/** The file's text. Only pixel tokens can be written: their images say everything about them. */
-export function writeTrace({ model, choices, order, start, events, geometry }: TraceSource): string {
+/** The file's text. */
+export function writeTrace({ model, choices, order, start, events }: TraceSource): string {
   const { label, seed, cfg, cfgSchedule, cfgEvery, iterations, steps, lateSteps, solver, temperature } = choices;
   return JSON.stringify({
-    format: FORMAT,
-    version: VERSION,
+    format: TRACE_FORMAT,
+    version: TRACE_VERSION,
     model: { name: model.name, parameters: model.parameters },
     settings: {
       label,
@@ -77,7 +68,7 @@ export function writeTrace({ model, choices, order, start, events, geometry }: T
       cfgSchedule,
       iterations,
       steps,
-      // What is as usual is left out: such a trace is one that earlier readers know.
+      // Default values are left out, so earlier versions can read such a trace.
       ...(lateSteps !== null && { lateSteps }),
       ...(solver !== 'ddpm' && { solver }),
       ...(cfgEvery !== 1 && { cfgEvery }),
@@ -97,13 +88,13 @@ export function writeTrace({ model, choices, order, start, events, geometry }: T
       timesteps: Array.from(event.timesteps),
       alphaBar: Array.from(event.alphaBar, short),
       trajectory: toBase64(event.trajectory),
-      before: toBase64(tokensOf(event.imageBefore, geometry)),
+      before: toBase64(event.before),
       ms: { backbone: event.ms.backbone, head: event.ms.head },
     })),
   });
 }
 
-/** An object of the file and where it stands, with readers that say what is wrong in it. */
+/** An object of the file and its path, with readers that report errors. */
 class Reader {
   readonly #fields: Record<string, unknown>;
   readonly #at: string;
@@ -203,7 +194,7 @@ function readOrder(file: Reader, { tokens }: Geometry): Uint32Array {
   return Uint32Array.from(order);
 }
 
-function readStart(file: Reader, { tokens, tokenDim }: Geometry, iterations: number): Standing | null {
+function readStart(file: Reader, { tokens, tokenDim }: Geometry, iterations: number): DecodeState | null {
   if (file.get('start') === null) return null;
   const start = file.object('start');
   return {
@@ -213,7 +204,7 @@ function readStart(file: Reader, { tokens, tokenDim }: Geometry, iterations: num
   };
 }
 
-/** A picture on its way: what the next iteration of the file has to go on from. */
+/** An unfinished picture: the input of the file's next iteration. */
 interface Known {
   tokens: Float32Array;
   masked: Uint8Array;
@@ -283,13 +274,13 @@ function readIteration(
     timesteps: Uint32Array.from(timesteps),
     alphaBar: Float32Array.from(alphaBar),
     trajectory,
-    imageBefore: imageOf(before, maskBefore, geometry),
-    image: imageOf(after, maskAfter, geometry),
+    before,
+    after,
     ms: { backbone: ms.number('backbone', time), head: ms.number('head', time) },
   };
 }
 
-/** Reads a file's text for a model of this shape and this many classes. Throws an Error fit for people. */
+/** Reads a file's text for a model of this shape and this many classes. Throws an Error with a readable message. */
 export function readTrace(text: string, geometry: Geometry & { classes?: readonly string[] }): Trace {
   let json: unknown;
   try {
@@ -298,14 +289,14 @@ export function readTrace(text: string, geometry: Geometry & { classes?: readonl
     throw new TraceError('it is no JSON; choose a file that this page or `marscope sample --trace` wrote');
   }
   const file = new Reader(json, '');
-  if (file.get('format') !== FORMAT) {
+  if (file.get('format') !== TRACE_FORMAT) {
     throw new TraceError(
-      `its format is not "${FORMAT}"; choose a file that this page or \`marscope sample --trace\` wrote`,
+      `its format is not "${TRACE_FORMAT}"; choose a file that this page or \`marscope sample --trace\` wrote`,
     );
   }
-  if (file.get('version') !== VERSION) {
+  if (file.get('version') !== TRACE_VERSION) {
     throw new TraceError(
-      `it is of version ${JSON.stringify(file.get('version'))}, and this page reads version ${VERSION}`,
+      `it is of version ${JSON.stringify(file.get('version'))}, and this page reads version ${TRACE_VERSION}`,
     );
   }
   const model = file.object('model');
@@ -339,7 +330,7 @@ export function readTrace(text: string, geometry: Geometry & { classes?: readonl
       geometry,
     );
     events.push(event);
-    known = { tokens: tokensOf(event.image, geometry), masked: event.maskAfter };
+    known = { tokens: event.after, masked: event.maskAfter };
   }
   const complete = known?.masked.every((masked) => masked === 0);
   const iterations = complete ? events.length : settings.iterations;

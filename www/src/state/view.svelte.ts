@@ -1,4 +1,4 @@
-// What the visitor looks at: the mode of the page, the chosen token, the opened stages, what is painted over the picture.
+// What the visitor looks at: the mode of the page, the chosen token, the open stages, the overlay on the picture.
 // Nothing here changes what is computed.
 
 export const MODES = ['watch', 'token', 'edit', 'order', 'compare'] as const;
@@ -18,7 +18,7 @@ export interface Overlay {
 
 export class View {
   mode: Mode = $state('watch');
-  /** The token the visitor chose; null follows what is being made. */
+  /** The token that the visitor chose; null follows the tokens being drawn. */
   token: number | null = $state(null);
   open: StageName[] = $state([]);
   overlay: Overlay | null = $state.raw(null);

@@ -1,10 +1,10 @@
-// Drawing on canvas in the page's language: pictures in crisp pixels, hatched masks, framed tokens.
+// Drawing on canvas in the page's style: pictures with sharp pixels, hatched masks, framed tokens.
 
 import type { CellState } from '../state/scene';
 import type { Geometry } from '../state/settings';
 import type { Palette } from './palette.svelte';
 
-/** One canvas serves all drawing: it is filled and drawn from in one go. */
+/** One canvas serves all drawing: it is filled and used at once. */
 let scratch: HTMLCanvasElement | null = null;
 
 /** RGBA pixels as something that can be drawn. Valid until the next call. */

@@ -34,7 +34,7 @@ export function shortcut(event: KeyboardEvent): Shortcut | null {
   }
 }
 
-/** Where a key leads from a cell of a grid that one walks; the cell itself at the edge, undefined for other keys. */
+/** The cell that a key moves to in a grid; the same cell at the edge, undefined for other keys. */
 export function walk(key: string, at: number, rows: number, columns: number): number | undefined {
   const row = Math.floor(at / columns);
   const column = at % columns;

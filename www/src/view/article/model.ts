@@ -1,4 +1,4 @@
-// What the article says of the shipped model. Its weights' README is where these come from; a test holds them to it.
+// The article's facts about the shipped model. They come from the weights' README; a test compares them.
 
 export const MODEL = {
   images: 60_000,
@@ -12,6 +12,6 @@ export const MODEL = {
   recognised: 91.7,
   real: 91.5,
   judged: 1_000,
-  /** The class that does worst. */
+  /** The class with the lowest share. */
   worst: { name: 'Pullover', recognised: 74 },
 } as const;

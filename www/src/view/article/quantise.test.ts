@@ -2,7 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { quantise } from './quantise';
 
 // 4x4 pixels of four 2x2 tokens, each of one grey: -1, -0.8, 0.6, 1.
-const geometry = { image: [4, 4], channels: 1, patch: 2, grid: [2, 2], tokens: 4, tokenDim: 4 } as const;
+const geometry = {
+  tokenizer: 'pixel',
+  image: [4, 4],
+  channels: 1,
+  patch: 2,
+  grid: [2, 2],
+  tokens: 4,
+  tokenDim: 4,
+} as const;
 const facts = { ...geometry, image: [4, 4] as [number, number], grid: [2, 2] as [number, number] };
 const picture = (a: number, b: number, c: number, d: number): number[] => [
   a,

@@ -1,5 +1,5 @@
 // What a codebook does to a picture: every token is replaced by the nearest of a few entries. The entries are found by
-// k-means over the picture's own tokens, which is kinder than a codebook for all pictures could be.
+// k-means over the picture's own tokens, which is more favourable than one codebook for all pictures.
 
 import type { Geometry } from '../../state/settings';
 
@@ -7,7 +7,7 @@ import type { Geometry } from '../../state/settings';
 const ROUNDS = 30;
 
 export interface Rounded {
-  /** [channels, height, width] of nothing but entries. */
+  /** [channels, height, width], made of entries only. */
   image: Float32Array;
   /** Root of the mean squared difference to the picture, in grey levels of 255. */
   error: number;

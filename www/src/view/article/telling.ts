@@ -1,4 +1,4 @@
-// Which token of an iteration to show as an example: the one with most contrast, since a flat one shows nothing.
+// The token of an iteration to show as an example: the one with the most contrast, since a flat one shows nothing.
 
 import type { IterationEvent } from '../../engine/types';
 import { tokenAt } from '../../state/scene';

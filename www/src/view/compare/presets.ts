@@ -43,14 +43,14 @@ export const PRESETS: readonly Preset[] = [
     b: { changes: { solver: 'dpm', steps: 10, lateSteps: null } },
   },
   {
-    name: 'Steps alike and fewer later',
-    hint: 'Later tokens have more to go by. Does a way from 50 diffusion steps down to 5 leave anything to be missed?',
+    name: 'Equal steps and fewer later',
+    hint: 'Later tokens are less uncertain. Is the picture worse if the diffusion steps go from 50 down to 5?',
     a: { changes: { steps: 50, lateSteps: null } },
     b: { changes: { steps: 50, lateSteps: 5 } },
   },
   {
     name: 'Guidance each time and every 4th',
-    hint: 'What the class adds to z is worked out once and used four times: that saves most of the second pass.',
+    hint: 'What the class adds to z is computed once and used four times, which saves most of the second pass.',
     a: { changes: { cfgEvery: 1 } },
     b: { changes: { cfgEvery: 4 } },
   },

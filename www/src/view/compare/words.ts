@@ -1,4 +1,4 @@
-// Branches in words: how far one is, how long it took, why nothing comes of it.
+// Texts about branches: progress, time and errors.
 
 import type { Branch, Status } from '../../state/branch.svelte';
 import { framesIn, type Place } from '../../state/timeline';
@@ -11,7 +11,7 @@ const STATUS: Record<Status, string> = {
   failed: 'failed',
 };
 
-/** Engine time, as exact as it is worth reading. */
+/** Engine time, rounded for reading. */
 export function seconds(ms: number): string {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
 }

@@ -1,4 +1,4 @@
-// The visitor's drawing and the tools at hand. It outlives the panel: going to another mode and back loses nothing.
+// The visitor's drawing and its tools. It outlives the panel, so that changing the mode loses nothing.
 // Until something is drawn it is the picture shown, moment by moment.
 
 import type { Branch } from '../../state/branch.svelte';
@@ -14,7 +14,7 @@ export class Draft {
   readonly #session: Session;
   /** Null until something is drawn. */
   #history: History | null = $state.raw(null);
-  /** A stroke under way: what it has come to. */
+  /** The drawing with the current stroke. */
   #stroke: Sketch | null = $state.raw(null);
 
   tool: Tool = $state('paint');
@@ -22,12 +22,12 @@ export class Draft {
   tone = $state(255);
   /** Diameter of the brush in pixels. */
   size = $state(2);
-  /** What the rest is decoded with; undefined: what the first picture was made with. */
+  /** The class for the rest; undefined: the class of the first picture. */
   label: number | null | undefined = $state.raw(undefined);
   seed: number | undefined = $state(undefined);
   /** The branch that was last decoded around the drawing. */
   result: Branch | null = $state.raw(null);
-  /** What could not be done last, for people. */
+  /** The last error message. */
   problem: string | null = $state(null);
 
   constructor(session: Session) {
@@ -38,7 +38,7 @@ export class Draft {
     return this.#stroke ?? this.#kept?.now ?? this.shown;
   }
 
-  /** The picture shown, with what is known of it pinned; where it was drawn itself, that drawing. */
+  /** The picture shown with its known patches pinned; if it was made from a drawing, that drawing. */
   get shown(): Sketch {
     const { active, facts, player } = this.#session;
     if (active.pins.size > 0 && !this.#kept) return sketchFromPins(active.pins, facts);
@@ -55,12 +55,12 @@ export class Draft {
     return (this.#kept?.future.length ?? 0) > 0;
   }
 
-  /** Whether the drawing is the visitor's already, and does not follow the timeline any more. */
+  /** Whether the visitor has changed the drawing; it then no longer follows the timeline. */
   get begun(): boolean {
     return this.#kept !== null;
   }
 
-  /** Shows where a stroke has come to; `settle` makes it one step that can be undone. */
+  /** Shows the current stroke; `settle` makes it one step that can be undone. */
   draw(next: Sketch): void {
     this.#stroke = next;
   }
@@ -111,7 +111,7 @@ export class Draft {
     });
   }
 
-  /** The history, unless it was drawn on a picture of another model's size. */
+  /** The history, unless it belongs to a model with another picture size. */
   get #kept(): History | null {
     return this.#history && fits(this.#history.now, this.#session.facts) ? this.#history : null;
   }

@@ -1,13 +1,13 @@
 // A picture from a file, as a sketch: its middle, at the model's size, grey where the model is.
-// The file is read here and goes nowhere.
+// The file is read in the browser and never leaves it.
 
 import { centreCrop, sketchOfImage, type Sketch } from '../../state/pins';
 import type { Geometry } from '../../state/settings';
 
-/** What the file chooser offers. */
+/** File types that the file chooser accepts. */
 export const PICTURES = 'image/png,image/jpeg,image/webp,image/gif,image/bmp,image/avif,image/svg+xml';
 
-/** Rejects with an Error fit for people. */
+/** Rejects with an Error with a readable message. */
 export async function sketchFromFile(file: File, geometry: Geometry): Promise<Sketch> {
   let picture: ImageBitmap;
   try {

@@ -1,4 +1,4 @@
-// The order being made by hand. It outlives the panel, like every half-finished thing of the visitor's.
+// The order that the visitor is making by hand. It outlives the panel.
 
 import { restAtRandom, take } from '../../state/handorder';
 import type { Session } from '../../state/session.svelte';
@@ -40,7 +40,7 @@ export class Hand {
     this.#before = null;
   }
 
-  /** Leaves the rest to chance, the same for the same seed. */
+  /** Completes the order at random; the result depends on the seed only. */
   fill(): void {
     const taken = this.taken ?? [];
     this.#finish(restAtRandom(taken, this.#session.facts.tokens, this.#session.settings.seed), taken);

@@ -1,11 +1,11 @@
-// What was measured of these weights at different numbers of iterations, where the weights' folder says so.
+// The quality of these weights, measured at different numbers of iterations (quality.json of the weights folder).
 
 import { fetchExtra, isFrom } from '../../state/extras';
 import { iterationsRange, type ModelFacts } from '../../state/settings';
 
 export interface QualityRow {
   iterations: number;
-  /** Share of pictures that a classifier takes for the class asked for, 0 to 1. */
+  /** Share of pictures that a classifier assigns to the requested class, 0 to 1. */
   asInstructed: number;
   /** Frechet distance to real pictures; less is better. */
   frechet: number;

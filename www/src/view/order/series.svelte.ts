@@ -5,7 +5,7 @@ import type { Branch } from '../../state/branch.svelte';
 import type { Session } from '../../state/session.svelte';
 import { showFromStart, variantOf } from '../compare/presets';
 
-/** How many iterations are tried, of at most one a token. */
+/** The numbers of iterations to try, at most one iteration per token. */
 export function countsFor(tokens: number): number[] {
   return [tokens, 32, 16, 8, 4].filter((count, i) => i === 0 || count < tokens);
 }
@@ -18,7 +18,7 @@ export class Series {
     this.#session = session;
   }
 
-  /** The branches of the experiment that are still there, the most iterations first. */
+  /** The experiment's branches that still exist, the most iterations first. */
   get branches(): readonly Branch[] {
     return this.#made.filter((branch) => this.#session.branches.includes(branch));
   }
@@ -27,7 +27,7 @@ export class Series {
     return this.branches.some(({ status }) => status === 'waiting' || status === 'running');
   }
 
-  /** Throws an Error fit for people where there is no room for the branches. */
+  /** Throws an Error with a readable message if there is no room for the branches. */
   run(): void {
     const session = this.#session;
     for (const branch of this.branches) if (branch !== session.trunk) session.remove(branch);

@@ -38,11 +38,11 @@ describe('a table of ways to sample', () => {
 describe('what was measured', () => {
   it('is said of what is chosen, with the time against the usual way', () => {
     expect(measuredInWords([usual, quick], choices, FASHION)).toBe(
-      'Measured over 300 pictures: 87% as asked, Fréchet distance 22.',
+      'Measured over 300 pictures: 87% of the right class, Fréchet distance 22.',
     );
     const chosen = { ...choices, solver: 'dpm' as const, steps: 10, cfgEvery: 2 };
     expect(measuredInWords([usual, quick], { ...chosen, temperature: 0.5 }, FASHION)).toBe(
-      'Measured over 300 pictures: 88% as asked, Fréchet distance 21, 1.9 times as fast.',
+      'Measured over 300 pictures: 88% of the right class, Fréchet distance 21, 1.9 times as fast.',
     );
     expect(measuredInWords([quick], chosen, FASHION)).not.toContain('fast');
   });

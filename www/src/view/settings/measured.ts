@@ -1,4 +1,4 @@
-// What was measured of these weights under other ways to sample, where the weights' folder says so (sampling.json).
+// The quality of these weights, measured with other sampling settings (sampling.json of the weights folder).
 
 import type { Solver } from '../../engine/types';
 import type { Choices } from '../../state/branch.svelte';
@@ -10,7 +10,7 @@ export interface Measured {
   steps: number;
   lateSteps: number | null;
   cfgEvery: number;
-  /** Share of pictures that a classifier takes for the class asked for, 0 to 1. */
+  /** Share of pictures that a classifier assigns to the requested class, 0 to 1. */
   asked: number;
   /** Frechet distance to real pictures; less is better. */
   frechet: number;
@@ -40,7 +40,7 @@ function rowOf(rows: readonly Measured[], of: Sampling): Measured | undefined {
   return rows.find((row) => keys.every((key) => row[key] === of[key]));
 }
 
-/** What was measured under these choices, in words; null where nothing was. All else was as usual when it was measured. */
+/** The measurement for these choices, in words; null if there is none. All other settings had their defaults. */
 export function measuredInWords(rows: readonly Measured[], choices: Choices, facts: ModelFacts): string | null {
   const usual = defaultSettings(facts);
   const fixed = ['cfg', 'cfgSchedule', 'iterations', 'order'] as const;
@@ -52,7 +52,7 @@ export function measuredInWords(rows: readonly Measured[], choices: Choices, fac
   const base = rowOf(rows, usual);
   const faster = base && base !== row ? base.seconds / base.images / (row.seconds / row.images) : null;
   const parts = [
-    `${(100 * row.asked).toFixed(0)}% as asked`,
+    `${(100 * row.asked).toFixed(0)}% of the right class`,
     `Fréchet distance ${row.frechet.toFixed(0)}`,
     ...(faster === null ? [] : [`${faster.toFixed(1)} times as fast`]),
   ];

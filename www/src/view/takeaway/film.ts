@@ -1,5 +1,5 @@
 // Films of a decoding as files: an animated GIF, computed in slices, and a video, recorded as it plays.
-// Both can be given up at any time through a signal; what they throw then is its reason.
+// A signal can abort both at any time; they then throw its reason.
 
 import type { IterationEvent } from '../../engine/types';
 import { filmFrame, indexed, shots, type Colour, type FilmColours } from '../../state/film';
@@ -15,12 +15,12 @@ export interface Film {
   colours: FilmColours;
   /** Pixels of the film to a pixel of the picture. */
   scale: number;
-  /** Hears the share that is done. */
+  /** Called with the share that is done. */
   onProgress: (share: number) => void;
   signal: AbortSignal;
 }
 
-/** The longest that the page may be kept from answering, in ms; well under what one notices. */
+/** The longest time that the page may be blocked, in ms; too short to notice. */
 const SLICE_MS = 8;
 
 /** Video formats, the most widely played first. */
@@ -32,7 +32,7 @@ export function videoFormat(): (typeof FORMATS)[number] | null {
   return FORMATS.find((format) => MediaRecorder.isTypeSupported(format)) ?? null;
 }
 
-/** The colours of the page in numbers. A canvas knows how to read every way to write one. */
+/** The colours of the page as numbers. A canvas parses every notation of a colour. */
 export function filmColours(palette: Palette): FilmColours {
   const context = document.createElement('canvas').getContext('2d');
   const rgb = (colour: string): Colour => {
@@ -119,7 +119,7 @@ export async function makeVideo(film: Film, format: string): Promise<Blob> {
     for (const { moment, ms } of list) {
       draw(moment);
       due += ms;
-      // In short waits, so that giving up is heard and progress moves while a picture stands.
+      // Waits in short steps, so that an abort works and the progress moves while a picture stands still.
       for (let left = begin + due - performance.now(); left > 0; left = begin + due - performance.now()) {
         film.signal.throwIfAborted();
         film.onProgress(Math.min(1, (performance.now() - begin) / length));

@@ -1,4 +1,4 @@
-// Handing things over: files to the visitor's disk, text to the clipboard.
+// Saves files to the visitor's disk and copies text to the clipboard.
 
 /** Saves a file under a name. */
 export function save(blob: Blob, name: string): void {
@@ -25,7 +25,7 @@ export async function toPng(pixels: Uint8ClampedArray<ArrayBuffer>, width: numbe
   return blob;
 }
 
-/** Copies what a field holds; where the browser lets no page write to the clipboard, the text is selected instead. */
+/** Copies the text of a field; if the browser does not allow it, the text is selected instead. */
 export async function copy(field: HTMLInputElement | HTMLTextAreaElement): Promise<'copied' | 'selected'> {
   try {
     await navigator.clipboard.writeText(field.value);

@@ -3,7 +3,7 @@ import { FASHION, defaultSettings } from '../../state/settings';
 import { commandLine, embedCode, fileStem, pageAddress } from './words';
 
 const choices = defaultSettings(FASHION);
-const plain = { choices, at: 0, pins: new Map<number, Uint8Array>(), start: null };
+const plain = { choices, at: 0, pins: new Map<number, Float32Array>(), start: null };
 
 describe('fileStem', () => {
   it.each([
@@ -30,7 +30,7 @@ describe('commandLine', () => {
 
   it.each([
     ['a fork', { ...plain, at: 3 }],
-    ['given patches', { ...plain, pins: new Map([[3, new Uint8Array(16)]]) }],
+    ['given patches', { ...plain, pins: new Map([[3, new Float32Array(16)]]) }],
     ['an order by hand', { ...plain, choices: { ...choices, order: [1, 0] } }],
     ['an opened trace', { ...plain, start: { iteration: 0, tokens: new Float32Array(0), masked: new Uint8Array(0) } }],
   ])('replays the trace of %s', (_, branch) => {

@@ -1,4 +1,4 @@
-// What a visitor takes along as text: names of files, the command that draws the same picture, the code of a frame.
+// Texts for the visitor to take away: file names, the command that draws the same picture, the code of an iframe.
 
 import type { Branch } from '../../state/branch.svelte';
 
@@ -15,7 +15,7 @@ export function fromSettings({ choices, at, pins, start }: Recipe): boolean {
   return at === 0 && pins.size === 0 && start === null && typeof choices.order === 'string';
 }
 
-/** The command that draws the picture again; where settings alone do not say how, it starts from the saved trace. */
+/** The command that draws the picture again; if settings alone are not enough, it starts from the saved trace. */
 export function commandLine(branch: Recipe, model: string, stem: string): string {
   const folder = `--model weights/${model}`;
   if (!fromSettings(branch)) return `marscope replay ${stem}.json ${folder} --out ${stem}.png`;
@@ -37,7 +37,7 @@ export function commandLine(branch: Recipe, model: string, stem: string): string
   return `marscope sample ${folder} ${settings.join(' ')} --out ${stem}.png`;
 }
 
-/** The page's address with this query; `embed` leaves everything away but the player. */
+/** The page's address with this query; `embed` shows only the player. */
 export function pageAddress(page: { origin: string; pathname: string }, query: string, embed: boolean): string {
   const kept = query
     .replace(/^\?/, '')

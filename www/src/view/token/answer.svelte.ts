@@ -1,20 +1,20 @@
-// A question to the engine and what became of it: asked, still being computed, here, put aside or failed.
+// A question to the engine and its state: asked, slow, answered, dropped or failed.
 // An answer that comes after the next question was asked is dropped.
 
-/** An answer that takes longer than this gets a word about it, in ms. */
+/** In ms: if an answer takes longer than this, a message says so. */
 const SLOW = 500;
 
 export class Answer<T> {
   /** The last answer. It stays until the next one is here: `T` says what it is about. */
   value: T | null = $state.raw(null);
   state: 'none' | 'asking' | 'slow' | 'here' | 'put aside' | 'failed' = $state('none');
-  /** What went wrong, for people. */
+  /** The error message. */
   error = $state('');
   #turn = 0;
 
   readonly pending: boolean = $derived(this.state === 'asking' || this.state === 'slow');
 
-  /** Asks, after a pause in which a newer question may take its place. Gives back how to lose interest. */
+  /** Asks after a pause, in which a newer question may replace this one. Returns a function that cancels it. */
   ask(question: () => Promise<T | null>, pause = 0): () => void {
     const turn = ++this.#turn;
     const current = (): boolean => turn === this.#turn;

@@ -1,4 +1,4 @@
-// Painting over the picture's grid: at most one of the panel's sections does so at a time.
+// The overlay on the picture's grid: at most one section of the panel has it at a time.
 
 import type { Overlay, View } from '../../state/view.svelte';
 
@@ -12,7 +12,7 @@ export function paint(on: () => View, overlay: () => Overlay | null): void {
     if (!mine) return;
     view.overlay = mine;
     return () => {
-      // Not at once: what is torn down must not change what is being drawn, and most often another overlay follows.
+      // Delayed: a component must not change state while it is removed, and another overlay often follows.
       queueMicrotask(() => {
         if (view.overlay === mine) view.overlay = null;
       });

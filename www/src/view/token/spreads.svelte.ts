@@ -1,11 +1,11 @@
-// The spreads found so far, by the iteration they were found in. They stay while one looks at something else.
+// The spreads computed so far, by iteration. They stay while the visitor looks at something else.
 
 import type { IterationEvent } from '../../engine/types';
 import type { Branch } from '../../state/branch.svelte';
 import type { Session } from '../../state/session.svelte';
 import { spreadOverGrid } from '../../state/spread';
 
-/** Samples of every masked token, and diffusion steps of each: enough to tell open from settled. */
+/** Samples of every masked token, and diffusion steps of each: enough to tell undecided tokens from decided ones. */
 export const SAMPLES = 8;
 export const STEPS = 12;
 
@@ -20,7 +20,7 @@ class Spreads {
     return event && this.#found.get(event);
   }
 
-  /** Draws what is masked before an iteration and keeps the spread; null when overtaken. */
+  /** Draws the tokens masked before an iteration and keeps their spread; null if a newer question replaced this one. */
   async find(
     session: Session,
     branch: Branch,

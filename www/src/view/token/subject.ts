@@ -1,4 +1,4 @@
-// The token the panel is about, and how it came to be as far as that is recorded.
+// The token that the panel is about, and its recorded steps.
 
 import type { IterationEvent } from '../../engine/types';
 import type { Branch } from '../../state/branch.svelte';
@@ -16,7 +16,7 @@ export interface Sampled {
 export interface Subject {
   branch: Branch;
   position: number;
-  /** Null while it has not been sampled, and for ever where the visitor gave it. */
+  /** Null until it is sampled, and always if the visitor gave it. */
   sampled: Sampled | null;
 }
 

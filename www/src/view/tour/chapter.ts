@@ -1,4 +1,4 @@
-// What a chapter of the tour is: a few sentences, a state of the live page to look at, and something to do there.
+// A chapter of the tour: a few sentences, a state of the live page, and a task.
 
 import type { Choices } from '../../state/branch.svelte';
 import type { Session } from '../../state/session.svelte';
@@ -8,17 +8,17 @@ export interface Chapter {
   title: string;
   /** A few sentences; [token] or [token:tokens] marks a word of the glossary. */
   text: string;
-  /** CSS selectors of what it points at, the best one first; the next is for a page that shows no such thing. */
+  /** CSS selectors of its target, the best one first; the next is used if the page does not show that. */
   target: readonly string[];
   /** What the visitor is asked to do. */
   question: string;
-  /** Choices that it has the visitor change. The next chapter begins with the earlier ones again. */
+  /** Settings that the visitor is asked to change. The next chapter starts with the old ones. */
   borrows?: readonly (keyof Choices)[];
   /** Brings the page to where the question makes sense. */
   enter(session: Session): void;
   /** Whether what was asked has been done. */
   answered(session: Session): boolean;
-  /** What there is to learn from it, asked for at the moment it is done. */
+  /** The lesson, computed at the moment the task is done. */
   insight(session: Session): string;
 }
 
@@ -48,7 +48,7 @@ export function showPicture(session: Session): void {
   view.mode = 'watch';
   view.token = null;
   session.show(trunk);
-  // One under way comes to its end by itself.
+  // A running decoding ends by itself.
   if (trunk.status !== 'complete') return;
   player.pause();
   player.seek(player.end);

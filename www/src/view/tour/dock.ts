@@ -20,7 +20,7 @@ export function overlap(a: Box, b: Box): number {
 
 /**
  * The card's place in `room`: the lower right corner, else lower left, upper right, upper left, whichever covers least of
- * `keep`. Of `less` it covers as little as it can then. It stays where it is (`now`) unless another corner is better.
+ * `keep`, and then the least of `less`. It stays where it is (`now`) unless another corner is better.
  */
 export function dock(
   card: { width: number; height: number },

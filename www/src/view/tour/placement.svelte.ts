@@ -1,4 +1,4 @@
-// Where the tour's card stands: clear of what it points at, which is marked, brought into view, and kept an eye on.
+// Places the tour's card so that it does not hide its target. The target is marked, scrolled into view and followed.
 
 import { prefersReducedMotion } from 'svelte/motion';
 import { MARGIN, dock, overlap, type Box } from './dock';
@@ -28,7 +28,7 @@ export class Placement {
   /** Null until the card has been placed. */
   at: { left: number; top: number } | null = $state.raw(null);
   #target: Element | null = null;
-  /** Until when a scroll of ours is under way. */
+  /** The time at which the tour's own scroll ends. */
   #scrolling = 0;
   #again: ReturnType<typeof setTimeout> | undefined;
 
@@ -95,7 +95,7 @@ export class Placement {
     }, pause);
   }
 
-  /** Points at nothing any more. */
+  /** Removes the mark. */
   release(): void {
     clearTimeout(this.#again);
     this.#target?.removeAttribute('data-toured');

@@ -1,4 +1,4 @@
-// How far a visitor is in the tour: what was left off where, what has been done, what is to be put back.
+// A visitor's progress in the tour: the last chapter, the tasks done, and the state to restore at the end.
 
 import { untrack } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
@@ -7,7 +7,7 @@ import type { Session } from '../../state/session.svelte';
 import { CHAPTERS } from './chapters';
 
 class Progress {
-  /** What was learnt, by chapter; no entry where the question is still open. */
+  /** The lesson learnt, by chapter; no entry while the task is not done. */
   readonly learnt = new SvelteMap<number, string>();
   /** Where the tour was last. */
   last = $state(0);
@@ -26,7 +26,7 @@ class Progress {
     this.pending = true;
   }
 
-  /** Brings the page to the chapter, where nothing stands in the way. */
+  /** Brings the page to the chapter, if that is possible now. */
   follow(session: Session): void {
     const chapter = CHAPTERS[this.last];
     const { status } = session.active;
@@ -39,7 +39,7 @@ class Progress {
     });
   }
 
-  /** Takes note when what was asked has been done. */
+  /** Records when the task has been done. */
   check(session: Session): void {
     const chapter = CHAPTERS[this.last];
     if (!chapter || this.pending || untrack(() => this.learnt.has(this.last)) || !chapter.answered(session)) return;

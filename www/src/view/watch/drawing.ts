@@ -11,7 +11,7 @@ type Pixels = Uint8ClampedArray<ArrayBuffer>;
 /** Principal numbers of z drawn of each position. */
 export const BARS = 3;
 
-/** A token's patch of a picture that was stamped before. */
+/** A token's patch of the picture that was last stamped. */
 function patchOf(
   context: Context,
   picture: CanvasImageSource,
@@ -24,7 +24,7 @@ function patchOf(
   context.drawImage(picture, left, top, patch, patch, x, y, width, height);
 }
 
-/** How letters are written from here on: setting a font costs more than using it. */
+/** Sets the font for all following text: setting it is slower than using it. */
 function pen(context: Context, size: number, colour: string, style = ''): void {
   context.fillStyle = colour;
   context.font = `${style} 600 ${size}px 'Inter Variable', system-ui, sans-serif`;
@@ -80,7 +80,7 @@ export function drawSequence(
   });
 }
 
-/** A size that all but a few of the numbers stay below, so that those few do not flatten the rest. */
+/** A high quantile of the sizes, so that a few large numbers do not flatten the rest. */
 function usual(numbers: Float32Array): number {
   const sizes = numbers.map(Math.abs).sort();
   return sizes[Math.floor(0.95 * (sizes.length - 1))] ?? 0;
@@ -141,7 +141,7 @@ export function drawGlyphs(
   });
 }
 
-/** The iteration's tokens as patches at one moment; before their noise, each is a z that waits. */
+/** The iteration's tokens as patches at one moment; before the noise, each is shown as its z. */
 export function drawPatches(
   context: Context,
   width: number,
@@ -158,7 +158,7 @@ export function drawPatches(
   const columns = Math.max(2, Math.ceil(Math.sqrt(tokens.length)));
   const side = width / columns;
   const gap = Math.max(1.5, side * 0.06);
-  // What few there are stand in the middle.
+  // A few patches are centred.
   const top = (width - side * Math.ceil(tokens.length / columns)) / 2;
   const left = tokens.length < columns ? (width - side * tokens.length) / 2 : 0;
   const picture = stamp(pixels, geometry.image[1], geometry.image[0]);

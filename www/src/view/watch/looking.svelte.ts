@@ -1,7 +1,7 @@
-// What the transformer makes of the iteration shown: asked of the engine as the timeline moves, one question at a time.
+// The transformer's output in the iteration shown. The engine is asked as the timeline moves, one question at a time.
 
 import { untrack } from 'svelte';
-import type { IterationEvent, Look } from '../../engine/types';
+import type { IterationEvent, BackboneProbe } from '../../engine/types';
 import type { Session } from '../../state/session.svelte';
 
 /** A question that was overtaken is asked again after this long, in ms. */
@@ -9,20 +9,20 @@ const AGAIN = 500;
 
 export class Looking {
   readonly #session: Session;
-  #held: { event: IterationEvent; look: Look } | null = $state.raw(null);
+  #held: { event: IterationEvent; probe: BackboneProbe } | null = $state.raw(null);
   #pending = false;
-  /** Counts the answers: each lets the next question out. */
+  /** Counts the answers: each allows the next question. */
   #answers = $state(0);
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Of the iteration shown; null until it is known. */
-  readonly look: Look | null = $derived.by(() =>
-    this.#held && this.#held.event === this.#event() ? this.#held.look : null,
+  readonly probe: BackboneProbe | null = $derived.by(() =>
+    this.#held && this.#held.event === this.#event() ? this.#held.probe : null,
   );
-  /** The last one known, be it of another iteration: better to look at than nothing while the answer is on its way. */
-  readonly last: Look | null = $derived(this.#held?.look ?? null);
+  /** The last one known, possibly of another iteration: shown while the answer is computed. */
+  readonly last: BackboneProbe | null = $derived(this.#held?.probe ?? null);
 
-  /** To be made while a component is: its life is the component's. */
+  /** Create it while a component initialises; it ends with the component. */
   constructor(session: Session) {
     this.#session = session;
     $effect(() => {
@@ -40,16 +40,16 @@ export class Looking {
   #ask(): void {
     const { active, branches, state } = this.#session;
     const event = this.#event();
-    // A decoding under way would be held up by questions, and would overtake them.
+    // Questions would delay a running decoding and be dropped by it.
     const idle = state === 'loaded' && !branches.some(({ status }) => status === 'running' || status === 'waiting');
     void this.#answers;
     if (!event || !idle || this.#pending || untrack(() => this.#held?.event) === event) return;
     this.#pending = true;
     const { iteration } = this.#session.player.place;
-    void untrack(() => this.#session.questions.look(active, iteration)).then((look) => {
+    void untrack(() => this.#session.questions.backbone(active, iteration)).then((probe) => {
       this.#pending = false;
-      if (look) {
-        this.#held = { event, look };
+      if (probe) {
+        this.#held = { event, probe };
         this.#answers++;
       } else {
         clearTimeout(this.#timer);

@@ -1,4 +1,4 @@
-// Chapter: the same z with other noise.
+// Chapter: other noise with the same z.
 
 import { stopAfter, type Chapter } from '../chapter';
 

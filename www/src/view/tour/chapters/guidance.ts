@@ -1,4 +1,4 @@
-// Chapter: guidance, how hard the class pulls.
+// Chapter: guidance, the strength of the class.
 
 import { seen, showPicture, type Chapter } from '../chapter';
 

@@ -1,0 +1,20 @@
+//! Fast inference of MAR: backbone and head with preallocated buffers and hand-written kernels, on the CPU and on a GPU.
+//! Sections 3.2 and 3.3 of the paper. The tests compare it with the Burn reference and with the official code's numbers.
+//!
+//! A module may use only those before it in this list, as a test checks. The two engines do not use each other.
+//! 1. `time`: embeds timesteps
+//! 2. `weights`: reads the parameters by their official names
+//! 3. `gather`: which rows the backbone runs over
+//! 4. `backbone`: the backbone's layers, and the kernels that an engine supplies for them
+//! 5. `head`: the same for the head
+//! 6. `cpu`: the engine on the CPU
+//! 7. `gpu`: the engine on a GPU
+
+pub mod backbone;
+pub mod cpu;
+pub mod gather;
+#[cfg(feature = "webgpu")]
+pub mod gpu;
+pub mod head;
+pub mod time;
+pub mod weights;
