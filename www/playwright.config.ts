@@ -8,7 +8,7 @@ const { PAGE_DIST: folder = 'dist', PAGE_PORT: port = '4175' } = process.env;
 export default defineConfig({
   testDir: '../tests/browser',
   outputDir: '../tests/browser/results',
-  workers: 1,
+  workers: 2,
   timeout: 60_000,
   expect: { timeout: 20_000 },
   reporter: [['list']],

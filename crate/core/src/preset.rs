@@ -14,6 +14,8 @@ pub enum Preset {
     Tiny,
     /// CIFAR-10, 32x32 colour, 4x4-pixel tokens: 31 M parameters
     Cifar,
+    /// Portraits, 64x64 colour, 8x8 latents of this project's autoencoder: 4.2 M parameters
+    Portraits,
     /// `ImageNet` 256x256 on KL-16 latents: 208 M parameters
     MarBase,
     /// `ImageNet` 256x256 on KL-16 latents: 479 M parameters
@@ -37,13 +39,15 @@ struct Size {
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Preset; 6] = [Self::Fashion, Self::Tiny, Self::Cifar, Self::MarBase, Self::MarLarge, Self::MarHuge];
+    pub const ALL: [Preset; 7] =
+        [Self::Fashion, Self::Tiny, Self::Cifar, Self::Portraits, Self::MarBase, Self::MarLarge, Self::MarHuge];
 
     fn size(self) -> Size {
         let (width, depth, heads, buffer, head) = match self {
             Self::Fashion => (128, 4, 4, 8, [3, 192]),
             Self::Tiny => (32, 1, 2, 2, [1, 48]),
             Self::Cifar => (384, 8, 6, 16, [3, 512]),
+            Self::Portraits => (160, 5, 5, 8, [3, 224]),
             Self::MarBase => (768, 12, 12, 64, [6, 1024]),
             Self::MarLarge => (1024, 16, 16, 64, [8, 1280]),
             Self::MarHuge => (1280, 20, 16, 64, [12, 1536]),
@@ -60,10 +64,12 @@ impl Preset {
         };
         let Size { width, depth, heads, buffer, head: [head_depth, head_width] } = self.size();
         let released = matches!(self, Self::MarBase | Self::MarLarge | Self::MarHuge);
+        let latents = released || self == Self::Portraits;
         let (name, img_size, [vae_stride, patch_size, vae_embed_dim], cfg) = match self {
             Self::Fashion => ("fashion", 28, [1, 4, 1], 3.0),
             Self::Tiny => ("tiny", 28, [1, 4, 1], 3.0),
             Self::Cifar => ("cifar10", 32, [1, 4, 3], 3.0),
+            Self::Portraits => ("portraits", 64, [8, 1, 16], 2.0),
             Self::MarBase => ("mar-base", 256, [16, 1, 16], 2.9),
             Self::MarLarge => ("mar-large", 256, [16, 1, 16], 3.0),
             Self::MarHuge => ("mar-huge", 256, [16, 1, 16], 3.2),
@@ -72,9 +78,9 @@ impl Preset {
         WeightsConfig {
             version: ConfigVersion,
             name: name.into(),
-            tokenizer: if released { TokenizerKind::Kl } else { TokenizerKind::Pixel },
+            tokenizer: if latents { TokenizerKind::Kl } else { TokenizerKind::Pixel },
             latent_scale: released.then_some(PAPER_LATENT_SCALE),
-            clip_denoised: !released,
+            clip_denoised: !latents,
             defaults: Defaults { cfg, iterations, steps, temperature: 1.0 },
             model: MarConfig {
                 img_size,
@@ -94,7 +100,11 @@ impl Preset {
                 diffloss_d: head_depth,
                 diffloss_w: head_width,
                 num_sampling_steps: steps.to_string(),
-                diffusion_batch_mul: if released { 4 } else { 2 },
+                diffusion_batch_mul: match self {
+                    _ if released => 4,
+                    Self::Portraits => 1,
+                    _ => 2,
+                },
             },
             classes,
         }
@@ -125,5 +135,6 @@ mod tests {
             assert!(found.abs_diff(millions * 1_000_000) < 1_000_000, "{preset:?}: {found}");
         }
         assert_eq!(count(Preset::Fashion, 10), 2_379_744);
+        assert_eq!(count(Preset::Portraits, 12), 4_170_944);
     }
 }

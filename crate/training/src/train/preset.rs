@@ -62,6 +62,17 @@ impl Recipe {
                 compute: Compute::Bf16,
                 ..small
             },
+            // Many styles have parts that lie on one side, so nothing is mirrored.
+            Preset::Portraits => Recipe {
+                batch: 64,
+                epochs: 40.0,
+                base_rate: 4e-3,
+                warmup_epochs: 0.2,
+                schedule: RateSchedule::Wsd,
+                flip: false,
+                ema: 0.9995,
+                ..small
+            },
             Preset::MarBase | Preset::MarLarge | Preset::MarHuge => official,
         }
     }

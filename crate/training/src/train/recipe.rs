@@ -13,6 +13,9 @@ pub enum RateSchedule {
     Constant,
     /// Falls along a cosine to 1% of the peak.
     Cosine,
+    /// Stays at the peak, then falls in a line to 1% of it over the last fifth of the steps (warmup-stable-decay): for a run
+    /// whose length is decided while it runs.
+    Wsd,
 }
 
 /// Precision of the backbone in training. Weights, moments and the head are always f32.
@@ -94,14 +97,13 @@ impl Recipe {
         if step < warmup {
             return peak * (step + 1) as f64 / warmup as f64;
         }
-        match self.schedule {
-            RateSchedule::Constant => peak,
-            RateSchedule::Cosine => {
-                let progress = (step - warmup) as f64 / (steps.saturating_sub(warmup)).max(1) as f64;
-                let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos());
-                peak * (0.01 + 0.99 * cosine)
-            }
-        }
+        let progress = ((step - warmup) as f64 / steps.saturating_sub(warmup).max(1) as f64).min(1.0);
+        let height = match self.schedule {
+            RateSchedule::Constant => 1.0,
+            RateSchedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            RateSchedule::Wsd => ((1.0 - progress) * 5.0).min(1.0),
+        };
+        peak * (0.01 + 0.99 * height)
     }
 
     /// The EMA decay after `step` updates.
@@ -183,8 +185,12 @@ mod tests {
         for (step, expected) in [(0, 0.1), (9, 1.0), (60, 0.505), (110, 0.01)] {
             assert!((rate(step) - expected).abs() < 1e-12, "{step}: {}", rate(step));
         }
-        let constant = Recipe { schedule: RateSchedule::Constant, ..recipe };
+        let constant = Recipe { schedule: RateSchedule::Constant, ..recipe.clone() };
         assert!((constant.rate_at(109, 10, 110) - 1.0).abs() < 1e-12);
+        let wsd = Recipe { schedule: RateSchedule::Wsd, ..recipe };
+        for (step, expected) in [(9, 1.0), (90, 1.0), (100, 0.505), (110, 0.01), (200, 0.01)] {
+            assert!((wsd.rate_at(step, 10, 110) - expected).abs() < 1e-12, "{step}");
+        }
     }
 
     #[test]
