@@ -10,6 +10,8 @@ use burn::tensor::{Tensor, TensorData};
 use common::{parity_dirs, read};
 use marscope_core::checkpoint::read_safetensors;
 use marscope_core::config::{ConfigVersion, Defaults, MarConfig, TokenizerKind, WeightsConfig};
+use marscope_core::diffusion::Solver;
+use marscope_core::sampler::CfgSchedule;
 use marscope_core::tokenizer::{Patches, to_byte};
 use marscope_training::autoencoder::{Kl, KlConfig};
 use marscope_training::checkpoint::{Weights, read_weights};
@@ -46,7 +48,14 @@ fn imported(folder: &Path) -> (WeightsConfig, PathBuf) {
         tokenizer: TokenizerKind::Kl,
         latent_scale: Some(SCALE),
         clip_denoised: false,
-        defaults: Defaults { cfg: 1.5, iterations: 4, steps: 10, temperature: 1.0 },
+        defaults: Defaults {
+            cfg: 1.5,
+            cfg_schedule: CfgSchedule::Linear,
+            iterations: 4,
+            steps: 10,
+            solver: Solver::Ddpm,
+            temperature: 1.0,
+        },
         model,
     };
     let (described, out) = (folder.join("described.json"), folder.join("imported"));

@@ -14,7 +14,9 @@ use burn::tensor::Device;
 use common::{parity_dirs, relative_error};
 use marscope_core::checkpoint::{decays, read_safetensors};
 use marscope_core::config::{ConfigVersion, Defaults, MarConfig, TokenizerKind, WeightsConfig};
+use marscope_core::diffusion::Solver;
 use marscope_core::random::{Philox, Stream};
+use marscope_core::sampler::CfgSchedule;
 use marscope_inference::cpu::Cpu;
 use marscope_training::checkpoint::{Weights, read_weights};
 use marscope_training::data::{DataError, Dataset, Example, OpenOptions, Split, TokenShape, open};
@@ -277,7 +279,14 @@ fn goes_on_with_a_run_of_the_official_script() {
         tokenizer: TokenizerKind::Kl,
         latent_scale: None,
         clip_denoised: false,
-        defaults: Defaults { cfg: 1.0, iterations: 4, steps: 10, temperature: 1.0 },
+        defaults: Defaults {
+            cfg: 1.0,
+            cfg_schedule: CfgSchedule::Linear,
+            iterations: 4,
+            steps: 10,
+            solver: Solver::Ddpm,
+            temperature: 1.0,
+        },
         model,
     };
     let recipe = Recipe { batch: 8, base_rate: 1e-9, accumulate: 1, ..Recipe::of(Preset::Tiny) };

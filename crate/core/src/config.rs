@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::diffusion::{Schedule, ScheduleError};
+use crate::diffusion::{Schedule, ScheduleError, Solver};
 use crate::head::HeadKind;
 use crate::sampler::settings::{CFG, STEPS, TEMPERATURE};
+use crate::sampler::{CfgSchedule, Settings};
 use crate::tokens::TokenKind;
 
 /// The class of an image; `None` is the unconditional branch (the learned fake latent).
@@ -173,10 +174,16 @@ pub enum TokenizerKind {
 pub struct Defaults {
     /// Guidance scale.
     pub cfg: f32,
+    /// How the guidance scale changes over the iterations; weights from before this field was there are linear.
+    #[serde(default)]
+    pub cfg_schedule: CfgSchedule,
     /// Decoding iterations K.
     pub iterations: usize,
     /// Diffusion steps an iteration.
     pub steps: usize,
+    /// How the reverse process is solved; weights from before this field was there use DDPM.
+    #[serde(default)]
+    pub solver: Solver,
     /// Scale of the noise added at each reverse step.
     pub temperature: f32,
 }
@@ -208,6 +215,20 @@ impl<'de> Deserialize<'de> for ConfigVersion {
 }
 
 impl Defaults {
+    /// The settings that they stand for.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            cfg: self.cfg,
+            cfg_schedule: self.cfg_schedule,
+            iterations: self.iterations,
+            steps: self.steps.into(),
+            late_steps: None,
+            solver: self.solver,
+            cfg_every: 1,
+            temperature: self.temperature,
+        }
+    }
+
     /// Checks them for images of `tokens` tokens.
     fn validate(&self, tokens: usize) -> Result<(), ConfigError> {
         let ranges = [
@@ -376,6 +397,21 @@ mod tests {
         config.as_object_mut().unwrap().remove("version");
         assert_eq!(WeightsConfig::parse(&config.to_string()).unwrap(), Preset::Fashion.weights(&[]));
         assert!(refusal(&["version"], json!(2)).contains("version is 2, and this program reads version 1"));
+    }
+
+    #[test]
+    fn defaults_from_before_the_schedule_and_the_solver_read_as_they_were_meant() {
+        let mut config = fashion();
+        let defaults = config["defaults"].as_object_mut().unwrap();
+        assert_eq!((&defaults["cfg_schedule"], &defaults["solver"]), (&json!("linear"), &json!("ddpm")));
+        defaults.remove("cfg_schedule");
+        defaults.remove("solver");
+        assert_eq!(WeightsConfig::parse(&config.to_string()).unwrap(), Preset::Fashion.weights(&[]));
+        config["defaults"]["cfg_schedule"] = json!("constant");
+        config["defaults"]["solver"] = json!("dpm");
+        let Defaults { cfg_schedule, solver, .. } = WeightsConfig::parse(&config.to_string()).unwrap().defaults;
+        assert_eq!((cfg_schedule, solver), (CfgSchedule::Constant, Solver::Dpm));
+        assert!(refusal(&["defaults", "solver"], json!("euler")).contains("unknown variant `euler`"));
     }
 
     #[test]

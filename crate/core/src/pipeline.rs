@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::config::{Defaults, Label, TokenizerKind, WeightsConfig};
-use crate::diffusion::Solver;
 use crate::network::Network;
-use crate::sampler::{CfgSchedule, DecodeState, Decoding, ImagePlan, Order, Probe, SampleError, SeededNoise, Settings};
+use crate::sampler::{DecodeState, Decoding, ImagePlan, Order, Probe, SampleError, SeededNoise, Settings};
 use crate::tokenizer::{PixelTokenizer, Tokenizer, TokenizerError};
 use crate::tokens::Tokens;
 
@@ -110,17 +109,7 @@ impl Pipeline {
 
     /// The settings that show these weights at their best.
     pub fn settings(&self) -> Settings {
-        let defaults = self.config.defaults;
-        Settings {
-            iterations: defaults.iterations,
-            steps: defaults.steps.into(),
-            late_steps: None,
-            solver: Solver::default(),
-            cfg: defaults.cfg,
-            cfg_every: 1,
-            cfg_schedule: CfgSchedule::default(),
-            temperature: defaults.temperature,
-        }
+        self.config.defaults.settings()
     }
 
     /// Starts decoding one image per label and seed: from `start`, or with every token masked.

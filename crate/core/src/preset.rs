@@ -2,7 +2,9 @@
 //! Table 4 of the paper.
 
 use crate::config::{ConfigVersion, Defaults, MarConfig, PAPER_LATENT_SCALE, TokenizerKind, WeightsConfig};
+use crate::diffusion::Solver;
 use crate::head::HeadKind;
+use crate::sampler::CfgSchedule;
 
 /// A network by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +83,14 @@ impl Preset {
             tokenizer: if latents { TokenizerKind::Kl } else { TokenizerKind::Pixel },
             latent_scale: released.then_some(PAPER_LATENT_SCALE),
             clip_denoised: !latents,
-            defaults: Defaults { cfg, iterations, steps, temperature: 1.0 },
+            defaults: Defaults {
+                cfg,
+                cfg_schedule: CfgSchedule::Linear,
+                iterations,
+                steps,
+                solver: Solver::Ddpm,
+                temperature: 1.0,
+            },
             model: MarConfig {
                 img_size,
                 vae_stride,

@@ -3,6 +3,7 @@
 
 use clap::error::Error;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use marscope_core::config::WeightsConfig;
 use marscope_core::pipeline::Pipeline;
 use marscope_core::sampler::{OrderKind, Settings};
 
@@ -10,9 +11,9 @@ use marscope_core::sampler::{OrderKind, Settings};
 pub struct SettingsArgs(ArgMatches);
 
 impl SettingsArgs {
-    /// The settings of `pipeline`, with the given ones in their place.
-    pub fn over(&self, pipeline: &Pipeline) -> Result<Settings, Error> {
-        let mut settings = pipeline.settings();
+    /// The settings that weights of `config` start from, with the given ones in their place.
+    pub fn over(&self, config: &WeightsConfig) -> Result<Settings, Error> {
+        let mut settings = config.defaults.settings();
         settings.update_from_arg_matches(&self.0)?;
         Ok(settings)
     }
@@ -64,7 +65,7 @@ impl PictureArgs {
 
     /// The settings, where not given those of `pipeline`.
     pub fn settings(&self, pipeline: &Pipeline) -> Result<Settings, Error> {
-        self.settings.over(pipeline)
+        self.settings.over(&pipeline.config)
     }
 }
 

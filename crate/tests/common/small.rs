@@ -40,7 +40,14 @@ pub fn weights() -> (WeightsConfig, Checkpoint) {
         tokenizer: TokenizerKind::Pixel,
         latent_scale: None,
         clip_denoised: true,
-        defaults: Defaults { cfg: 1.0, iterations: 4, steps: 4, temperature: 1.0 },
+        defaults: Defaults {
+            cfg: 1.0,
+            cfg_schedule: CfgSchedule::Linear,
+            iterations: 4,
+            steps: 4,
+            solver: Solver::Ddpm,
+            temperature: 1.0,
+        },
         model: model.clone(),
     };
     let mut checkpoint = Mar::init(&model, 5, &burn::tensor::Device::flex()).to_checkpoint();

@@ -60,7 +60,7 @@ fn weights() -> WeightsConfig {
     let mut weights = Preset::Tiny.weights(&[]);
     weights.name = "curves".into();
     weights.classes = CLASSES.map(|(name, _)| name.to_owned()).to_vec();
-    weights.defaults = Defaults { cfg: 1.5, iterations: 8, steps: 50, temperature: 1.0 };
+    weights.defaults = Defaults { cfg: 1.5, iterations: 8, ..weights.defaults };
     let model = &mut weights.model;
     (model.img_size, model.patch_size, model.vae_embed_dim) = (4, 1, 2 * POINTS);
     model.class_num = CLASSES.len();

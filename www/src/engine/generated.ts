@@ -20,10 +20,14 @@ export type OrderKind = "random" | "raster" | "spiral" | "center";
 export type Defaults = {
 /** Guidance scale. */
 cfg: number,
+/** How the guidance scale changes over the iterations; weights from before this field was there are linear. */
+cfg_schedule: CfgSchedule,
 /** Decoding iterations K. */
 iterations: number,
 /** Diffusion steps an iteration. */
 steps: number,
+/** How the reverse process is solved; weights from before this field was there use DDPM. */
+solver: Solver,
 /** Scale of the noise added at each reverse step. */
 temperature: number, };
 
@@ -253,8 +257,10 @@ export const FASHION: ModelInfo = {
   "device": "cpu",
   "defaults": {
     "cfg": 3.0,
+    "cfg_schedule": "linear",
     "iterations": 16,
     "steps": 50,
+    "solver": "ddpm",
     "temperature": 1.0
   }
 };

@@ -91,10 +91,10 @@ const always = (): Promise<boolean> => Promise.resolve(true);
 
 /** Milliseconds of a middle iteration. The first one is slower, since it creates what later ones reuse. */
 async function timeOf(engine: Engine): Promise<number> {
-  const { cfg, steps, temperature } = engine.info().defaults;
+  const { cfg, cfg_schedule: cfgSchedule, steps, solver, temperature } = engine.info().defaults;
   const settings: DecodeSettings = {
     ...{ label: 0, seed: 0, cfg, steps, temperature, iterations: 4, order: 'random', stride: steps },
-    ...{ cfgSchedule: 'linear', cfgEvery: 1, lateSteps: null, solver: 'ddpm' },
+    ...{ cfgSchedule, cfgEvery: 1, lateSteps: null, solver },
   };
   const decoding = engine.decode(settings, null);
   try {

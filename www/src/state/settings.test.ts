@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   FASHION,
+  SOLVERS,
   decodeSettings,
   defaultSettings,
   describeProblem,
@@ -36,10 +37,11 @@ describe('parseSettings', () => {
   });
 
   it("uses the model's defaults where the address is silent", () => {
-    const facts = { ...FASHION, defaults: { cfg: 3, iterations: 8, steps: 25, temperature: 0.9 } };
+    const same = { cfg: 3, iterations: 8, steps: 25, temperature: 0.9, solver: 'dpm' } as const;
+    const facts = { ...FASHION, defaults: { ...same, cfg_schedule: 'constant' as const } };
     const { settings, problems } = parseSettings('', facts);
     expect(problems).toEqual([]);
-    expect(settings).toMatchObject({ cfg: 3, iterations: 8, steps: 25, temperature: 0.9, device: 'auto', play: true });
+    expect(settings).toMatchObject({ ...same, cfgSchedule: 'constant', device: 'auto', play: true });
   });
 
   it('reads none as no class', () => {
@@ -100,14 +102,20 @@ describe('formatSettings', () => {
     const { settings } = parse(
       '?label=none&seed=12&cfg=1.7&temperature=0.85&order=center&device=cpu&play=0&model=other&solver=ddim&lateSteps=4&cfgEvery=3',
     );
-    const facts = { ...FASHION, defaults: { cfg: 5, iterations: 3, steps: 3, temperature: 2 } };
-    expect(parseSettings(formatSettings(settings), facts)).toEqual({ settings, problems: [] });
+    const facts: typeof FASHION = {
+      ...FASHION,
+      defaults: { cfg: 5, cfg_schedule: 'constant', iterations: 3, steps: 3, solver: 'ddim', temperature: 2 },
+    };
+    for (const solver of SOLVERS) {
+      const wished = { ...settings, solver };
+      expect(parseSettings(formatSettings(wished), facts)).toEqual({ settings: wished, problems: [] });
+    }
   });
 });
 
 describe('formatSettings of sampling as usual', () => {
   it('leaves it out', () => {
-    expect(formatSettings(defaultSettings(FASHION))).not.toMatch(/solver|lateSteps|cfgEvery/);
+    expect(formatSettings(defaultSettings(FASHION))).not.toMatch(/lateSteps|cfgEvery/);
   });
 });
 

@@ -81,19 +81,20 @@ export function everyInWords(every: number): string {
 }
 
 /** Defaults that are the same for every model; the address may leave them out. */
-const USUAL = { cfgEvery: 1, lateSteps: null, solver: 'ddpm' } as const;
+const USUAL = { cfgEvery: 1, lateSteps: null } as const;
 
 /** The settings of an empty address. */
 export function defaultSettings(facts: ModelFacts): PageSettings {
-  const { cfg, iterations, steps, temperature } = facts.defaults;
+  const { cfg, cfg_schedule: cfgSchedule, iterations, steps, solver, temperature } = facts.defaults;
   return {
     model: 'fashion',
     label: facts.classes.length > 9 ? 9 : facts.classes.length > 0 ? 0 : null,
     seed: 7,
     cfg,
-    cfgSchedule: 'linear',
+    cfgSchedule,
     iterations,
     steps,
+    solver,
     ...USUAL,
     temperature,
     order: 'random',

@@ -19,7 +19,7 @@ describe('fileStem', () => {
 describe('commandLine', () => {
   it('names every setting', () => {
     expect(commandLine(plain, 'fashion', 'x')).toBe(
-      'marscope sample --model weights/fashion --label 9 --seed 7 --cfg 3 --cfg-schedule linear --iterations 16 --steps 50 --temperature 1 --order random --out x.png',
+      'marscope sample --model weights/fashion --label 9 --seed 7 --cfg 3 --cfg-schedule linear --iterations 16 --steps 50 --solver ddpm --temperature 1 --order random --out x.png',
     );
     const less = { ...choices, solver: 'dpm' as const, lateSteps: 5, cfgEvery: 2 };
     expect(commandLine({ ...plain, choices: less }, 'fashion', 'x')).toContain(

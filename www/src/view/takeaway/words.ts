@@ -29,7 +29,7 @@ export function commandLine(branch: Recipe, model: string, stem: string): string
     `--iterations ${iterations}`,
     `--steps ${steps}`,
     ...(lateSteps === null ? [] : [`--late-steps ${lateSteps}`]),
-    ...(solver === 'ddpm' ? [] : [`--solver ${solver}`]),
+    `--solver ${solver}`,
     ...(cfgEvery === 1 ? [] : [`--cfg-every ${cfgEvery}`]),
     `--temperature ${temperature}`,
     `--order ${String(order)}`,
