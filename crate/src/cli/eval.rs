@@ -1,37 +1,24 @@
-//! `marscope eval`: measures generated images with Inception, as the field does, or with a small classifier.
-//! The classifier lies beside the weights. If it is missing, it is trained once and saved there.
+//! `marscope eval`: measures generated images with Inception, as the field does, or with small networks trained on the data.
+//! With --samples it measures images from elsewhere.
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-
 use super::autoencoder::KlArgs;
-use super::device::{DeviceKind, TrainDevice};
-use super::sample::open;
+use super::device::DeviceKind;
+use super::measures::{Data, Features, Measures, read_images};
+use super::sample::{open, read_config};
 use super::settings::SettingsArgs;
-use super::{Failure, read, write};
-use marscope_core::checkpoint::read_safetensors;
+use super::{Failure, write};
+use marscope_core::config::WeightsConfig;
 use marscope_core::pipeline::Pipeline;
-use marscope_training::checkpoint::{Weights, read_weights};
-use marscope_training::data::{ImageSet, Split};
-use marscope_training::eval::classifier::{Classifier, ClassifierShape};
-use marscope_training::eval::features::FeatureExtractor;
-use marscope_training::eval::inception::Inception;
-use marscope_training::eval::npz::{ReferenceBatch, read_npz, write_images, write_statistics};
-use marscope_training::eval::{Baseline, EvalData, EvalOptions, Real, generate};
-
-/// The network whose features images are compared in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Features {
-    /// The small classifier beside the weights
-    Classifier,
-    /// `InceptionV3`, the network of FID and Inception Score; needs --inception
-    Inception,
-}
+use marscope_training::data::{ImageSet, Layout, Split, open_images};
+use marscope_training::eval::npz::{ReferenceBatch, read_npz, read_samples, write_images, write_statistics};
+use marscope_training::eval::{EvalOptions, Generated, Real, generate};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Weights folder: config.json, model.safetensors and optionally classifier.safetensors
+    /// Weights folder: config.json, model.safetensors, and the networks that measure (classifier.safetensors,
+    /// parts.safetensors), which are trained if they are missing
     #[arg(long, default_value = "weights/fashion")]
     model: PathBuf,
     #[command(flatten)]
@@ -43,9 +30,10 @@ pub struct Args {
     /// training images are used [default: the test images of --data]
     #[arg(long, value_name = "STATS.npz|DIR")]
     reference: Option<PathBuf>,
-    /// Network whose features images are compared in
-    #[arg(long, value_enum, default_value_t = Features::Classifier)]
-    features: Features,
+    /// Network whose features images are compared in [default: parts if the data says what its pictures are made of,
+    /// else classifier]
+    #[arg(long, value_enum)]
+    features: Option<Features>,
     /// Inception's weights, as published by pytorch-fid (pt_inception-2015-12-05-6726825d.pth)
     #[arg(long, value_name = "PATH", required_if_eq("features", "inception"))]
     inception: Option<PathBuf>,
@@ -60,6 +48,10 @@ pub struct Args {
     seed: u64,
     #[command(flatten)]
     settings: SettingsArgs,
+    /// Measure these images instead of generating any: a folder with one folder of images per class, or an .npz file of
+    /// --save-images. Of the weights, config.json alone is read
+    #[arg(long, value_name = "SAMPLES.npz|DIR", conflicts_with_all = ["save_images", "count", "seed"])]
+    samples: Option<PathBuf>,
     /// Also write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -75,24 +67,32 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let pipeline = args.kl.pictures(open(&args.model, args.device)?, args.device)?;
-    let data = args.data.as_deref().map(read_data).transpose()?;
-    let extractor: Box<dyn FeatureExtractor> = match (args.features, &args.inception) {
-        (Features::Inception, Some(path)) => Box::new(inception(path, args.device)?),
-        _ => Box::new(classifier(&args.model, &pipeline, data.as_ref().map(|data| &data.train))?),
+    let source = match &args.samples {
+        None => Source::Weights(Box::new(args.kl.pictures(open(&args.model, args.device)?, args.device)?)),
+        Some(path) => Source::samples(path, read_config(&args.model)?)?,
     };
+    let (config, count) = match &source {
+        Source::Weights(pipeline) => (&pipeline.config, args.count),
+        Source::Samples(config, images) => (&**config, images.len()),
+    };
+    let data = args.data.as_deref().map(|path| Data::read(path, config)).transpose()?;
+    let inception = args.inception.as_deref();
+    let measures = Measures::open(&args.model, config, data.as_ref(), args.features, inception, args.device)?;
     let reference = args.reference.as_deref();
-    let reference = reference.map(|path| read_reference(path, &*extractor, args.precision_recall)).transpose()?;
-    let settings = args.settings.over(&pipeline)?;
+    let reference = reference.map(|path| read_reference(path, &measures, config, args.precision_recall)).transpose()?;
+    let settings = args.settings.over(config)?;
     let precision_recall = args.precision_recall;
-    let options = EvalOptions { settings, count: args.count, seed: args.seed, precision_recall };
+    let options = EvalOptions { settings, count, seed: args.seed, precision_recall, neighbours: true };
 
-    let real = Real { data, reference };
-    let baseline = Baseline::measure_real(&pipeline.config, &*extractor, &real, &options)?;
+    let real = Real { data: data.map(|data| data.images), reference };
+    let baseline = measures.baseline(config, &real, &options)?;
     if let Some(path) = &args.save_reference {
         write_statistics(path, baseline.reference())?;
     }
-    let generated = generate(&pipeline, &options)?;
+    let generated = match &source {
+        Source::Weights(pipeline) => generate(pipeline, &options)?,
+        Source::Samples(_, images) => Generated { images: images.clone(), seconds: None },
+    };
     if let Some(path) = &args.save_images {
         write_images(path, &generated.images)?;
     }
@@ -105,56 +105,51 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_data(folder: &Path) -> Result<EvalData, Failure> {
-    Ok(EvalData { train: ImageSet::read(folder, Split::Train)?, test: ImageSet::read(folder, Split::Test)? })
+/// Where the images come from.
+enum Source {
+    /// Weights that generate them.
+    Weights(Box<Pipeline>),
+    /// Images that are there already, for weights of this configuration. Its name is the path that they were read from.
+    Samples(Box<WeightsConfig>, ImageSet),
 }
 
-fn read_reference(path: &Path, extractor: &dyn FeatureExtractor, images: bool) -> Result<ReferenceBatch, Failure> {
+impl Source {
+    /// The images of the file or folder `path`, for weights of `config`.
+    fn samples(path: &Path, config: WeightsConfig) -> Result<Self, Failure> {
+        let named = |what: String| -> Failure { format!("{}: {what}", path.display()).into() };
+        let images = if path.is_dir() {
+            let opened = open_images(path, Split::Test, Some(config.model.img_size))?;
+            if opened.layout == Layout::ImageFolder && opened.classes != config.classes {
+                let [found, expected] = [&opened.classes, &config.classes].map(|classes| classes.join(", "));
+                return Err(named(format!("its folders are {found}, but the classes of the weights are {expected}")));
+            }
+            ImageSet::collect(&*opened.images)?
+        } else {
+            read_samples(path, config.channels())?
+        };
+        let ImageSet { channels, side, .. } = images;
+        if (channels, side) != (config.channels(), config.model.img_size) {
+            let (c, s) = (config.channels(), config.model.img_size);
+            let found = format!("{side}x{side} pixels and {channels} channels");
+            return Err(named(format!("images of {found}, but those of the weights have {s}x{s} and {c}")));
+        }
+        if let Some(label) = images.labels.iter().find(|&&label| usize::from(label) >= config.classes.len()) {
+            return Err(named(format!("it holds label {label}, but there are {} classes", config.classes.len())));
+        }
+        Ok(Self::Samples(Box::new(WeightsConfig { name: path.display().to_string(), ..config }), images))
+    }
+}
+
+fn read_reference(
+    path: &Path,
+    measures: &Measures,
+    config: &WeightsConfig,
+    images: bool,
+) -> Result<ReferenceBatch, Failure> {
     if path.is_dir() {
         // By convention, FID is measured against the training set.
-        return Ok(ReferenceBatch { statistics: None, images: Some(ImageSet::read(path, Split::Train)?) });
+        return Ok(ReferenceBatch { statistics: None, images: Some(read_images(path, Split::Train, config)?) });
     }
+    let extractor = measures.extractor();
     Ok(read_npz(path, extractor.width(), extractor.spatial_width(), images)?)
-}
-
-/// Reads Inception's weights from the file `path`.
-fn inception(path: &Path, device: DeviceKind) -> Result<Inception, Failure> {
-    let named = |error: &dyn std::error::Error| format!("{}: {error}", path.display());
-    let checkpoint = read_weights(&read(path)?, Weights::Raw).map_err(|error| named(&error))?;
-    Ok(Inception::load(&checkpoint, &device.burn()?).map_err(|error| named(&error))?)
-}
-
-/// Reads the classifier in `folder`, or trains one and saves it there.
-fn classifier(folder: &Path, pipeline: &Pipeline, train: Option<&ImageSet>) -> Result<Classifier, Failure> {
-    let path = folder.join("classifier.safetensors");
-    if !path.is_file() {
-        let train = train.ok_or_else(|| {
-            format!("{} is missing: give --data to train a classifier, or --features inception", path.display())
-        })?;
-        return train_and_keep(&path, pipeline, train);
-    }
-    let model = &pipeline.config.model;
-    let shape =
-        ClassifierShape { channels: pipeline.config.channels(), side: model.img_size, classes: model.class_num };
-    let checkpoint = read_safetensors(&read(&path)?)?;
-    // It is small: it always runs on the CPU, whatever device generates the images.
-    let device = TrainDevice::Cpu.open()?;
-    Ok(Classifier::load(shape, &checkpoint, &device).map_err(|error| format!("{}: {error}", path.display()))?)
-}
-
-#[cfg(feature = "train")]
-fn train_and_keep(path: &Path, pipeline: &Pipeline, train: &ImageSet) -> Result<Classifier, Failure> {
-    use marscope_core::checkpoint::{Precision, write_safetensors};
-    use marscope_training::eval::train_classifier::{ClassifierTraining, train_classifier};
-
-    let trained = train_classifier(train, pipeline.config.model.class_num, ClassifierTraining::default())?;
-    let bytes = write_safetensors(&trained.to_checkpoint(), Precision::F16)?;
-    write(path, &bytes)?;
-    // Images are measured with the saved weights, in f16.
-    Ok(Classifier::load(trained.shape(), &read_safetensors(&bytes)?, &TrainDevice::Cpu.open()?)?)
-}
-
-#[cfg(not(feature = "train"))]
-fn train_and_keep(path: &Path, _: &Pipeline, _: &ImageSet) -> Result<Classifier, Failure> {
-    Err(format!("{} is missing: build with --features train, which can train it", path.display()).into())
 }

@@ -6,6 +6,7 @@ mod cache;
 mod device;
 mod eval;
 mod import;
+mod measures;
 mod patches;
 mod replay;
 mod resample;

@@ -95,16 +95,18 @@ fn traced(pipeline: &Pipeline, decoding: &mut Decoding, seed: u64, bar: &Progres
 
 /// Loads the weights folder `path` onto `device`.
 pub fn open(path: &Path, device: DeviceKind) -> Result<Pipeline, Failure> {
-    let config = String::from_utf8(read(&path.join("config.json"))?)
-        .map_err(|_| format!("{}: config.json is not a text file", path.display()))?;
+    let config = read_config(path)?;
     let weights = path.join("model.safetensors");
     let weights = open_weights(&weights, Weights::Ema).map_err(|error| format!("{}: {error}", weights.display()))?;
-    let load = || -> Result<Pipeline, Failure> {
-        let config = WeightsConfig::parse(&config)?;
-        let network = device.load(&config.model, &*weights)?;
-        Ok(Pipeline::new(config, network))
-    };
-    Ok(load().map_err(|error| format!("{}: {error}", path.display()))?)
+    let network = device.load(&config.model, &*weights).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Pipeline::new(config, network))
+}
+
+/// Reads the `config.json` of the weights folder `path`.
+pub fn read_config(path: &Path) -> Result<WeightsConfig, Failure> {
+    let config = String::from_utf8(read(&path.join("config.json"))?)
+        .map_err(|_| format!("{}: config.json is not a text file", path.display()))?;
+    Ok(WeightsConfig::parse(&config).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 /// Writes images, each `[channels, side, side]`, side by side into one PNG file.

@@ -81,6 +81,17 @@ impl ImageFolder {
     pub fn root(&self) -> &Path {
         &self.root
     }
+
+    /// The file of image `index`.
+    pub fn file(&self, index: usize) -> PathBuf {
+        let Entry { class, path } = &self.files[index];
+        self.classes[usize::from(*class)].join(path)
+    }
+
+    /// The class of image `index`.
+    pub fn class(&self, index: usize) -> usize {
+        usize::from(self.files[index].class)
+    }
 }
 
 impl Images for ImageFolder {
@@ -97,11 +108,9 @@ impl Images for ImageFolder {
     }
 
     fn image(&self, index: usize) -> Result<(Vec<u8>, usize), DataError> {
-        let entry = &self.files[index];
-        let class = usize::from(entry.class);
-        let path = self.classes[class].join(&entry.path);
+        let path = self.file(index);
         let picture = decode(&path).map_err(|what| DataError::Unreadable { path, what })?;
-        Ok((centre_crop(picture, self.side).planes(), class))
+        Ok((centre_crop(picture, self.side).planes(), self.class(index)))
     }
 }
 

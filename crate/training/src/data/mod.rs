@@ -13,6 +13,7 @@ mod images;
 mod latents;
 mod loader;
 mod open;
+mod parts;
 mod pixels;
 mod shard;
 
@@ -29,6 +30,7 @@ pub use self::images::Images;
 pub use self::latents::{Index, Latents, ShardEntry};
 pub use self::loader::{Bad, Loader, LoaderOptions};
 pub use self::open::{Layout, OpenOptions, Opened, OpenedImages, open, open_images};
+pub use self::parts::{Parts, PartsError, PartsProblem, read_parts};
 pub use self::pixels::ImageTokens;
 pub use self::shard::Origin;
 

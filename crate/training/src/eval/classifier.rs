@@ -1,10 +1,10 @@
 //! A small convolutional classifier: recognises the class of an image and computes the features to compare images.
 //! Not from the paper, which uses Inception; that network was not trained on grey 28x28 images of clothes.
 
-use burn::module::{Module, Param};
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, Tensor, TensorData, activation, module};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
+use super::conv::Conv;
 use super::features::{Extracted, FeatureExtractor};
 use crate::data::ImageSet;
 use crate::model::ops::Linear;
@@ -33,31 +33,6 @@ pub struct ClassifierShape {
     pub side: usize,
     /// Number of classes.
     pub classes: usize,
-}
-
-/// A 3x3 convolution that keeps the sides.
-#[derive(Module, Debug)]
-struct Conv {
-    weight: Param<Tensor<4>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Conv {
-    fn new(params: &mut Params, name: &str, [d_in, d_out]: [usize; 2]) -> Result<Self, CheckpointError> {
-        // He's initialisation: keeps the variance through the `ReLU` that follows.
-        let start = Init::Normal((2.0 / (9 * d_in) as f64).sqrt());
-        Ok(Self {
-            weight: params.tensor(&format!("{name}.weight"), [d_out, d_in, 3, 3], start)?,
-            bias: params.tensor(&format!("{name}.bias"), [d_out], Init::Constant(0.0))?,
-        })
-    }
-
-    /// `[n, in, side, side]` to `[n, out, side / 2, side / 2]`: convolution, pooling, `ReLU`.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let same = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-        let x = module::conv2d(x, self.weight.val(), Some(self.bias.val()), same);
-        activation::relu(module::max_pool2d(x, MaxPoolOptions::new([2, 2])))
-    }
 }
 
 /// Three convolutions and two linear layers.

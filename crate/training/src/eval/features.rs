@@ -46,16 +46,9 @@ pub trait FeatureExtractor {
     /// Runs on all of `images`, a batch at a time, and shows progress on stderr. `each` receives the output of each
     /// batch, so that only one is in memory. `what` names the images.
     fn extract_each(&self, images: &ImageSet, what: &str, each: &mut dyn FnMut(Extracted)) {
-        let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} images, {eta} left")
-            .expect("the template names fields that exist");
-        let progress = ProgressBar::new(images.len() as u64).with_style(style);
-        progress.set_message(format!("{} features of {what}", self.name()));
-        let size = images.channels * images.side * images.side;
-        for pixels in images.pixels.chunks(self.batch() * size) {
+        batches(images, self.batch(), &format!("{} features of {what}", self.name()), &mut |pixels| {
             each(self.extract_batch(pixels, images.channels, images.side));
-            progress.inc((pixels.len() / size) as u64);
-        }
-        progress.finish_and_clear();
+        });
     }
 
     /// Features and logits of all of `images`.
@@ -68,4 +61,19 @@ pub trait FeatureExtractor {
         });
         all
     }
+}
+
+/// Calls `each` with the pixels of `images`, a batch of at most `batch` images at a time, and shows progress under the name
+/// `what` on stderr.
+pub(super) fn batches(images: &ImageSet, batch: usize, what: &str, each: &mut dyn FnMut(&[u8])) {
+    let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} images, {eta} left")
+        .expect("the template names fields that exist");
+    let progress = ProgressBar::new(images.len() as u64).with_style(style);
+    progress.set_message(what.to_owned());
+    let size = images.channels * images.side * images.side;
+    for pixels in images.pixels.chunks(batch * size) {
+        each(pixels);
+        progress.inc((pixels.len() / size) as u64);
+    }
+    progress.finish_and_clear();
 }

@@ -1,6 +1,7 @@
 //! Generates the images to measure: classes in turn, one seed per image, rounded to bytes.
 //! Uses the same decoding loop as the page and `sample`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,8 +20,8 @@ const BATCH: usize = 100;
 pub struct Generated {
     /// The images in bytes, labelled with the requested classes.
     pub images: ImageSet,
-    /// Seconds it took.
-    pub seconds: f64,
+    /// Seconds it took; `None` for images from elsewhere.
+    pub seconds: Option<f64>,
 }
 
 /// Generates `options.count` images and shows progress on stderr. Image `i` has class `i % classes` and seed
@@ -29,6 +30,18 @@ pub struct Generated {
 /// # Errors
 /// [`EvalError::Sample`] for settings out of range, [`EvalError::Classes`] for more than 65,536 classes.
 pub fn generate(pipeline: &Pipeline, options: &EvalOptions) -> Result<Generated, EvalError> {
+    Ok(generate_until(pipeline, options, &AtomicBool::new(false))?.expect("nothing stops it"))
+}
+
+/// As [`generate`]; `None` once `stop` is set, which it looks at before every iteration.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_until(
+    pipeline: &Pipeline,
+    options: &EvalOptions,
+    stop: &AtomicBool,
+) -> Result<Option<Generated>, EvalError> {
     let classes = pipeline.config.model.class_num;
     let [channels, side] = pipeline.tokenizer()?.image();
     if classes > usize::from(u16::MAX) + 1 {
@@ -49,10 +62,18 @@ pub fn generate(pipeline: &Pipeline, options: &EvalOptions) -> Result<Generated,
         let seed = |i: usize| options.seed.wrapping_add((batch * BATCH + i) as u64);
         let asked: Vec<_> = labels.iter().enumerate().map(|(i, &label)| (Some(usize::from(label)), seed(i))).collect();
         let mut decoding = pipeline.decode(&asked, OrderKind::Random, options.settings.clone(), None)?;
-        while pollster::block_on(decoding.advance())?.is_some() {}
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                progress.finish_and_clear();
+                return Ok(None);
+            }
+            if pollster::block_on(decoding.advance())?.is_none() {
+                break;
+            }
+        }
         images.pixels.extend(pipeline.images(decoding.tokens())?.into_iter().flatten().map(to_byte));
         progress.inc(labels.len() as u64);
     }
     progress.finish_and_clear();
-    Ok(Generated { images, seconds: started.elapsed().as_secs_f64() })
+    Ok(Some(Generated { images, seconds: Some(started.elapsed().as_secs_f64()) }))
 }

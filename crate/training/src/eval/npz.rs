@@ -91,6 +91,45 @@ pub fn read_npz(path: &Path, width: usize, spatial_width: usize, images: bool) -
     read.map_err(|problem| NpzError { path: path.to_owned(), problem })
 }
 
+/// Reads images of `channels` channels with the labels that they were generated for, as [`write_images`] leaves them: `arr_0`
+/// and `arr_1`. Of grey images that were written as colour, one channel is read.
+///
+/// # Errors
+/// As [`read_npz`].
+pub fn read_samples(path: &Path, channels: usize) -> Result<ImageSet, NpzError> {
+    let read = || -> Result<ImageSet, NpzProblem> {
+        let mut archive = Archive(ZipArchive::new(BufReader::new(File::open(path)?))?);
+        let lacks = |has, lacks| NpzProblem::Lacks { has, lacks };
+        let labels = archive.array("arr_1", read_labels)?.ok_or(lacks("arr_0", "arr_1"))?;
+        let images = archive.array("arr_0", read_images)?.ok_or(lacks("arr_1", "arr_0"))?;
+        if images.len() != labels.len() {
+            let problem = format!("{} labels for {} images", labels.len(), images.len());
+            return Err(NpzProblem::Array { key: "arr_1", problem });
+        }
+        let images = if channels == 1 { grey(images) } else { images };
+        Ok(ImageSet { labels, ..images })
+    };
+    read().map_err(|problem| NpzError { path: path.to_owned(), problem })
+}
+
+/// The first channel of `images`.
+fn grey(images: ImageSet) -> ImageSet {
+    let plane = images.side * images.side;
+    let planes = images.pixels.chunks_exact(images.channels * plane);
+    ImageSet { pixels: planes.flat_map(|image| &image[..plane]).copied().collect(), channels: 1, ..images }
+}
+
+/// Labels, `[n]` in 64 bits.
+fn read_labels(header: &NpyHeader, data: &mut dyn Read) -> Result<Vec<u16>, String> {
+    let numbers = NpyFile::with_header(header.clone(), data).data::<i64>();
+    let numbers = numbers.map_err(|_| format!("elements of type {}, not i64", header.dtype().descr()))?;
+    let label = |number: std::io::Result<i64>| {
+        let number = number.map_err(|error| error.to_string())?;
+        u16::try_from(number).map_err(|_| format!("label {number}, not one from 0 to 65535"))
+    };
+    numbers.map(label).collect()
+}
+
 fn parse(
     file: impl Read + Seek,
     width: usize,
@@ -108,11 +147,7 @@ fn parse(
             Some(Statistics { features, spatial })
         }
     };
-    let images = if images || statistics.is_none() {
-        archive.array("arr_0", |header, data| read_images(header, data))?
-    } else {
-        None
-    };
+    let images = if images || statistics.is_none() { archive.array("arr_0", read_images)? } else { None };
     if statistics.is_none() && images.is_none() {
         let names = archive.0.file_names().flatten();
         let keys: Vec<_> = names.take(8).map(|name| format!("'{}'", name.trim_end_matches(".npy"))).collect();

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::classifier::Classifier;
+use super::baseline::first_of_each;
+use super::classifier::{Classifier, ClassifierShape};
 use super::inception_score::InceptionScore;
+use super::neighbours::Neighbours;
+use super::parts::{PartsFigures, PartsNetwork, Questions};
+use super::precision_recall::PrecisionRecall;
 use super::*;
 use crate::model::Mar;
+use marscope_core::config::WeightsConfig;
 
 /// 8x8 images of four tokens, three classes.
 fn pipeline() -> Pipeline {
@@ -37,9 +42,10 @@ fn options(pipeline: &Pipeline, count: usize) -> EvalOptions {
 #[test]
 fn options_start_from_the_weights_own() {
     let pipeline = pipeline();
-    let EvalOptions { settings, count, seed, precision_recall } = EvalOptions::of(&pipeline);
+    let EvalOptions { settings, count, seed, precision_recall, neighbours } = EvalOptions::of(&pipeline);
     assert_eq!((settings.iterations, settings.steps), (3, 5.into()));
-    assert_eq!((settings.cfg, settings.temperature, count, seed, precision_recall), (2.0, 0.9, 1_000, 1, false));
+    assert_eq!((settings.cfg, settings.temperature, count, seed), (2.0, 0.9, 1_000, 1));
+    assert!(neighbours && !precision_recall);
 }
 
 #[test]
@@ -75,7 +81,10 @@ fn images_measured_against_themselves() {
     let near = report.neighbours.unwrap();
     assert!((near.generated_median - near.test_median).abs() < 1e-12);
     assert!((near.nearer_share - 1.0 / 30.0).abs() < 1e-12, "{near:?}");
-    assert!(report.images_per_second > 0.0);
+    assert!(report.images_per_second.unwrap() > 0.0);
+    assert_eq!((report.seam_ratio, report.parts), (report.real_seam_ratio, None));
+    let ratio = report.frechet / report.frechet_floor.unwrap();
+    assert!((report.frechet_ratio.unwrap() - ratio).abs() < 1e-12);
 }
 
 #[test]
@@ -139,19 +148,31 @@ fn a_report_reads_as_a_table_and_as_json() {
         classes: vec![ClassShares { name: "dot".into(), generated: 1.0, real: 0.875 }],
         frechet: 12.5,
         frechet_floor: Some(1.25),
+        frechet_ratio: Some(10.0),
         spatial_frechet: None,
         spatial_frechet_floor: None,
         inception_score: None,
         real_inception_score: None,
         precision_recall: None,
+        real_precision_recall: None,
+        seam_ratio: Some(1.5),
+        real_seam_ratio: Some(1.0625),
+        parts: Some(PartsFigures {
+            coverage: 0.875,
+            real_coverage: 0.98,
+            distance: 0.25,
+            real_distance: 0.125,
+            certainty: 0.72,
+            real_certainty: 0.8,
+        }),
         neighbours: Some(Neighbours {
             generated_median: 5.5,
             test_median: 6.0,
             test_first_percentile: 2.0,
             nearer_share: 0.02,
         }),
-        seconds: 4.0,
-        images_per_second: 7.5,
+        seconds: Some(4.0),
+        images_per_second: Some(7.5),
     };
     let expected = "\
 tiny: 30 images from seed 1; cfg 2 (linear), 3 iterations, 5 diffusion steps, temperature 0.9
@@ -159,6 +180,12 @@ tiny: 30 images from seed 1; cfg 2 (linear), 3 iterations, 5 diffusion steps, te
                                               generated       real
 classified as the class asked for                90.0 %     92.5 %
 Frechet distance to the test set                 12.500      1.250
+  over that of as many real images               10.000      1.000
+coverage: values of parts that occur             87.5 %     98.0 %
+distance of the parts' frequencies                0.250      0.125
+certainty about the parts                         0.720      0.800
+  over that of real images                        0.900      1.000
+step across token borders over step inside        1.500      1.062
 nearest training image, median distance           5.500      6.000
 nearer than the nearest 1 % of test images        2.0 %      1.0 %
 
@@ -176,25 +203,30 @@ classified as the class asked for, by class
         classifier_accuracy: None,
         classes: Vec::new(),
         frechet_floor: None,
+        frechet_ratio: None,
         spatial_frechet: Some(20.0),
         inception_score: Some(InceptionScore { mean: 150.5, deviation: 2.25 }),
         real_inception_score: Some(InceptionScore { mean: 230.0, deviation: 0.0 }),
         precision_recall: Some(PrecisionRecall { precision: 0.8, recall: 0.625 }),
+        real_precision_recall: Some(PrecisionRecall { precision: 0.75, recall: 0.5 }),
+        seam_ratio: None,
+        parts: None,
         neighbours: None,
+        seconds: None,
+        images_per_second: None,
         ..report
     };
     let expected = "\
-tiny: 30 images from seed 1; cfg 2 (linear), 3 iterations, 5 diffusion steps, temperature 0.9
+tiny: 30 images
 
                                               generated       real
 FID to the reference                             12.500          -
 sFID to the reference                            20.000          -
 Inception Score                                 150.500    230.000
   its deviation over splits of 5,000              2.250      0.000
-precision                                         0.800          -
-recall                                            0.625          -
-
-4.0 s, 7.50 images/s";
+precision                                         0.800      0.750
+recall                                            0.625      0.500
+";
     assert_eq!(field.to_string(), expected);
     round_trip(&field, r#""recall":0.625"#);
 }
@@ -235,4 +267,40 @@ fn a_reference_from_a_file_is_as_good_as_one_from_a_folder() {
     assert!(refused(&Real::default(), &options).contains("no real images"));
     let three = EvalOptions { count: 3, ..options.clone() };
     assert!(refused(&with_file, &three).contains("there are 3 of one"));
+}
+
+/// Pictures of 16 x 16 pixels, so that the parts network takes them; what it finds does not matter here, only that it is the same
+/// for the same pictures.
+#[test]
+fn parts_are_measured_beside_those_of_as_many_real_images() {
+    let mut config = pipeline().config;
+    (config.model.img_size, config.model.patch_size) = (16, 8);
+    let value = r#"{"value":"x","share":0.5,"counts":true}"#;
+    let question =
+        |class| format!(r#"{{"class":{class},"part":"p","accuracy":1,"rare":0,"values":[{value},{value},{value}]}}"#);
+    let questions: Vec<String> = (0..3).map(question).collect();
+    let json =
+        format!(r#"{{"channels":1,"side":16,"classes":["dot","line","ring"],"questions":[{}]}}"#, questions.join(","));
+    let network = PartsNetwork::init(Questions::parse(&json).unwrap(), 5, &Device::flex());
+    let noise = |seed: u64| {
+        let mut stream = marscope_core::random::Philox::new(seed).stream(0, 0);
+        let pixels = (0..60 * 256).map(|_| stream.below(256) as u8).collect();
+        ImageSet { pixels, labels: (0..60).map(|i| i % 3).collect(), channels: 1, side: 16 }
+    };
+    let (train, test) = (noise(1), noise(2));
+    let real = Real { data: Some(EvalData { train: train.clone(), test: test.clone() }), reference: None };
+    let options = EvalOptions { count: 60, neighbours: false, ..EvalOptions::of(&pipeline()) };
+    let baseline = Baseline::measure_real(&config, &network, &real, &options).unwrap().with_parts(&network).unwrap();
+    let report = |images| baseline.compare(&Generated { images, seconds: None }).unwrap();
+    let same = report(test);
+    let parts = same.parts.unwrap();
+    assert!((parts.coverage - 1.0).abs() < 1e-12 && parts.distance.abs() < 1e-12, "{parts:?}");
+    assert!((parts.certainty_ratio() - 1.0).abs() < 1e-12 && parts.real_distance > 0.0);
+    // Training images have the place of generated ones: that is the floor.
+    let floor = report(train);
+    let parts = floor.parts.unwrap();
+    assert_eq!((parts.coverage, parts.distance), (parts.real_coverage, parts.real_distance));
+    assert!((floor.frechet_ratio.unwrap() - 1.0).abs() < 1e-9, "{floor:?}");
+    assert_eq!((floor.neighbours, floor.seconds, &*floor.features), (None, None, "parts"));
+    assert!(floor.seam_ratio.is_some() && floor.real_seam_ratio == same.seam_ratio);
 }

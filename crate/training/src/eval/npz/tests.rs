@@ -52,6 +52,29 @@ fn statistics_come_back() {
 }
 
 #[test]
+fn samples_come_back_with_their_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("samples.npz");
+    for channels in [1, 3] {
+        let pixels = (0..2 * channels as u8 * 9).collect();
+        let images = ImageSet { pixels, labels: vec![7, 0], channels, side: 3 };
+        write_images(&path, &images).unwrap();
+        assert_eq!(read_samples(&path, channels).unwrap(), images);
+    }
+    let refused = |arrays: &[(&str, &str, &[u8])]| {
+        std::fs::write(&path, archive(arrays)).unwrap();
+        read_samples(&path, 3).unwrap_err().to_string()
+    };
+    let images = ("arr_0", "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 1, 1, 3), }", &[1u8, 2, 3][..]);
+    let labels = "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }";
+    assert!(refused(&[images]).contains("it has key 'arr_0' but no key 'arr_1'"));
+    assert!(refused(&[images, ("arr_1", labels, &(-1i64).to_le_bytes())]).contains("label -1"));
+    let two = [1i64.to_le_bytes(), 2i64.to_le_bytes()].concat();
+    let shape = labels.replace("(1,)", "(2,)");
+    assert!(refused(&[images, ("arr_1", &shape, &two)]).contains("2 labels for 1 images"));
+}
+
+#[test]
 fn images_come_back_in_colour() {
     let images = ImageSet { pixels: (0..2 * 3 * 4).collect(), labels: vec![0, 0], channels: 3, side: 2 };
     let bytes = bytes_of(|path| write_images(path, &images));
