@@ -16,6 +16,7 @@ mod settings;
 mod train;
 #[cfg(feature = "train")]
 mod train_tokenizer;
+mod tune;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ enum Command {
     Import(import::Args),
     /// Measure the quality of the images that weights generate
     Eval(eval::Args),
+    /// Search the sampling settings of weights: quality against time, and the defaults from it
+    Tune(tune::Args),
     /// Compute the two principal axes of a data set's patches
     Patches(patches::Args),
     /// Encode a data set into latents, for training
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Resample(args) => resample::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Eval(args) => eval::run(args),
+        Command::Tune(args) => tune::run(args),
         Command::Patches(args) => patches::run(&args),
         Command::Cache(args) => cache::run(&args),
         #[cfg(feature = "train")]

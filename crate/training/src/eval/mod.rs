@@ -25,6 +25,7 @@ pub mod seams;
 pub mod similarity;
 #[cfg(feature = "train")]
 pub mod train_classifier;
+pub mod tune;
 
 use serde::{Deserialize, Serialize};
 
