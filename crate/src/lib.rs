@@ -24,7 +24,7 @@
 //! while let Some(iteration) = pollster::block_on(decoding.advance())? {
 //!     println!("iteration {}: {} tokens still masked", iteration.iteration, iteration.mask_length);
 //! }
-//! assert_eq!(pipeline.images(decoding.tokens())?[0].len(), 28 * 28);
+//! assert_eq!(pollster::block_on(pipeline.images(decoding.tokens()))?[0].len(), 28 * 28);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -12,7 +12,8 @@ use burn::tensor::{Tensor, TensorData};
 use common::{burn_device, parity_dirs};
 use marscope_core::checkpoint::{Precision, read_safetensors};
 use marscope_core::random::Philox;
-use marscope_training::autoencoder::{Kl, KlConfig};
+use marscope_core::tokenizer::KlConfig;
+use marscope_training::autoencoder::Kl;
 use marscope_training::data::{
     DataError, EncodeError, EncodeOptions, ImageSet, Index, Latents, Layout, OpenOptions, Progress, Split, encode,
     open, open_images,

@@ -8,13 +8,14 @@ use std::process::{Command, Output};
 
 use burn::tensor::{Tensor, TensorData};
 use common::{parity_dirs, read};
-use marscope_core::checkpoint::read_safetensors;
+use marscope_core::checkpoint::{Checkpoint, Precision, read_safetensors, write_safetensors};
 use marscope_core::config::{ConfigVersion, Defaults, MarConfig, TokenizerKind, WeightsConfig};
 use marscope_core::diffusion::Solver;
 use marscope_core::sampler::CfgSchedule;
-use marscope_core::tokenizer::{Patches, to_byte};
-use marscope_training::autoencoder::{Kl, KlConfig};
+use marscope_core::tokenizer::{AUTOENCODER_CONFIG, AUTOENCODER_WEIGHTS, KlConfig, Patches, to_byte};
+use marscope_training::autoencoder::Kl;
 use marscope_training::checkpoint::{Weights, read_weights};
+use marscope_training::model::to_checkpoint;
 
 /// A scale that differs from the paper's, so that the picture shows which one was used.
 const SCALE: f32 = 0.5;
@@ -78,7 +79,7 @@ fn draws_pictures_through_the_autoencoder() {
     let (picture, latents) = (folder.path().join("grid.png"), folder.path().join("latents.safetensors"));
     let sample: [&dyn AsRef<std::ffi::OsStr>; 7] =
         [&"sample", &"--model", &model, &"--label", &"3", &"--out", &picture];
-    refused(&marscope(&sample), "latents draws latents");
+    refused(&marscope(&sample), "put its autoencoder.json and autoencoder.safetensors beside model.safetensors");
     let with_kl: [&dyn AsRef<std::ffi::OsStr>; 8] =
         [&"--kl", &weights, &"--kl-config", &shape, &"--count", &"2", &"--latents", &latents];
     done(&marscope(&[&sample[..], &with_kl[..]].concat()));
@@ -110,6 +111,73 @@ fn draws_pictures_through_the_autoencoder() {
     assert!(seen.len() > 20, "a picture, and not one grey: {} shades", seen.len());
 }
 
+/// Puts an autoencoder beside weights.
+fn put(model: &Path, config: &KlConfig, checkpoint: &Checkpoint) {
+    std::fs::write(model.join(AUTOENCODER_CONFIG), serde_json::to_string(config).unwrap()).unwrap();
+    std::fs::write(model.join(AUTOENCODER_WEIGHTS), write_safetensors(checkpoint, Precision::F32).unwrap()).unwrap();
+}
+
+/// The autoencoder whose latents the weights draw.
+fn autoencoder() -> (KlConfig, Checkpoint) {
+    let kl = parity_dirs("kl-").remove(0);
+    let config = KlConfig::parse(&std::fs::read_to_string(kl.join("config.json")).unwrap()).unwrap();
+    (config, read_safetensors(&std::fs::read(kl.join("model.safetensors")).unwrap()).unwrap())
+}
+
+#[test]
+fn the_autoencoder_beside_the_weights_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, model) = imported(folder.path());
+    let (config, checkpoint) = autoencoder();
+    let [beside, given, folder_given] = ["beside", "given", "folder"].map(|name| folder.path().join(name));
+    let sample = |out: &Path, more: &[&dyn AsRef<std::ffi::OsStr>]| {
+        let sample: [&dyn AsRef<std::ffi::OsStr>; 7] =
+            [&"sample", &"--model", &model, &"--label", &"3", &"--out", &out];
+        done(&marscope(&[&sample[..], more].concat()));
+        std::fs::read(out).unwrap()
+    };
+    let kl = parity_dirs("kl-").remove(0);
+    let (weights, shape) = (kl.join("model.safetensors"), kl.join("config.json"));
+    let expected = sample(&given, &[&"--kl", &weights, &"--kl-config", &shape]);
+    put(&model, &config, &checkpoint);
+    assert!(sample(&beside, &[]) == expected);
+    assert!(sample(&folder_given, &[&"--kl", &model]) == expected, "its folder alone says as much");
+    // By Burn, the reference, up to rounding of a byte.
+    let burn = folder.path().join("burn.png");
+    sample(&burn, &[&"--device", &"flex"]);
+    let [ours, reference] =
+        [&beside, &burn].map(|path| image::load_from_memory(&std::fs::read(path).unwrap()).unwrap());
+    let apart = ours.as_bytes().iter().zip(reference.as_bytes()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(apart <= Some(2), "{apart:?}");
+}
+
+#[test]
+fn what_is_wrong_with_the_autoencoder_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, model) = imported(folder.path());
+    let out = folder.path().join("x.png");
+    let sample: [&dyn AsRef<std::ffi::OsStr>; 5] = [&"sample", &"--model", &model, &"--out", &out];
+    let (config, checkpoint) = autoencoder();
+    let other = KlConfig { embed_dim: 3, ..config.clone() };
+    let fresh = Kl::init(&other, 1, &burn::tensor::Device::flex()).unwrap();
+    put(&model, &other, &to_checkpoint(&fresh, fresh.names()));
+    refused(&marscope(&sample), "latents of 3 channels and stride 2; the weights need 4 channels and stride 2");
+    put(&model, &KlConfig { groups: 5, ..config.clone() }, &checkpoint);
+    refused(&marscope(&sample), "ch is 32; it must be a multiple of 5");
+    let mut broken = checkpoint.clone();
+    broken.tensors.get_mut("decoder.conv_in.weight").unwrap().data[7] = f32::NAN;
+    put(&model, &config, &broken);
+    refused(&marscope(&sample), "tensor 'decoder.conv_in.weight' holds NaN at element 7");
+    put(&model, &config, &checkpoint);
+    let weights = model.join(AUTOENCODER_WEIGHTS);
+    let bytes = std::fs::read(&weights).unwrap();
+    std::fs::write(&weights, &bytes[..bytes.len() - 100]).unwrap();
+    refused(&marscope(&sample), "autoencoder.safetensors: the weights are not a whole safetensors file");
+    std::fs::remove_file(model.join(AUTOENCODER_CONFIG)).unwrap();
+    refused(&marscope(&sample), "autoencoder.json");
+    assert!(!out.exists());
+}
+
 #[test]
 fn what_does_not_belong_together_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +187,7 @@ fn what_does_not_belong_together_is_said() {
     let out = folder.path().join("x.png");
     // Not the shape of KL-16.
     let sample: [&dyn AsRef<std::ffi::OsStr>; 7] = [&"sample", &"--model", &model, &"--kl", &weights, &"--out", &out];
-    refused(&marscope(&sample), "model.safetensors: the KL autoencoder");
+    refused(&marscope(&sample), "model.safetensors: the weights have no tensor");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/fashion");
     let needless: [&dyn AsRef<std::ffi::OsStr>; 7] =
         [&"sample", &"--model", &shipped, &"--kl", &weights, &"--out", &out];
@@ -129,7 +197,7 @@ fn what_does_not_belong_together_is_said() {
     let (from, to) = (mar.join("checkpoint.pth"), folder.path().join("nothing"));
     let import: [&dyn AsRef<std::ffi::OsStr>; 5] = [&"import", &"--from", &from, &"--out", &to];
     refused(&marscope(&import), "--preset");
-    refused(&marscope(&[&import[..], &[&"--preset", &"mar-base"]].concat()), "config.json asks for");
+    refused(&marscope(&[&import[..], &[&"--preset", &"mar-base"]].concat()), "the configuration asks for");
     let names = folder.path().join("names.txt");
     std::fs::write(&names, "cat\ndog\n").unwrap();
     let named: [&dyn AsRef<std::ffi::OsStr>; 4] = [&"--preset", &"mar-base", &"--classes", &names];

@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use marscope_core::checkpoint::read_safetensors;
-use marscope_training::autoencoder::{Kl, KlConfig};
+use marscope_core::tokenizer::{AUTOENCODER_CONFIG, AUTOENCODER_WEIGHTS, KlConfig};
+use marscope_training::autoencoder::Kl;
 use marscope_training::data::{Dataset, ImageSet, ImageTokens};
 use marscope_training::train::{
-    LossWeights, Outcome, Recipe, SHAPE, TokenizerPlan, TokenizerPreset, TokenizerTask, TrainError, TrainOptions,
-    WEIGHTS, measure, train,
+    LossWeights, Outcome, Recipe, TokenizerPlan, TokenizerPreset, TokenizerTask, TrainError, TrainOptions, measure,
+    train,
 };
 
 const SIDE: usize = 16;
@@ -74,9 +75,9 @@ fn it_learns_and_leaves_an_autoencoder() {
     assert!(out.path().join("samples/step-00000150-ema.png").is_file());
 
     let read = |name: &str| std::fs::read(out.path().join(name)).unwrap();
-    let config = KlConfig::parse(&String::from_utf8(read(SHAPE)).unwrap()).unwrap();
+    let config = KlConfig::parse(&String::from_utf8(read(AUTOENCODER_CONFIG)).unwrap()).unwrap();
     assert_eq!(config, shape());
-    let trained = Kl::load(&config, &read_safetensors(&read(WEIGHTS)).unwrap(), &Device::flex()).unwrap();
+    let trained = Kl::load(&config, &read_safetensors(&read(AUTOENCODER_WEIGHTS)).unwrap(), &Device::flex()).unwrap();
     let fresh = Kl::init(&config, 1, &Device::flex()).unwrap();
     let quality = |kl: &Kl| measure(kl, &Device::flex(), &task.validation, &AtomicBool::new(false)).unwrap().0;
     let (before, after) = (quality(&fresh), quality(&trained));
@@ -106,7 +107,7 @@ fn resumed_equals_uninterrupted_and_several_devices_are_one() {
     assert!(stopped.stopped && stopped.step == 1, "{stopped:?}");
     let resumed = TrainOptions { resume: true, ..options(broken.path()) };
     assert_eq!(run_on(&task(30, |_| ()), &resumed, 1).unwrap().step, 30);
-    for name in ["state.safetensors", WEIGHTS, SHAPE, "recipe.json"] {
+    for name in ["state.safetensors", AUTOENCODER_WEIGHTS, AUTOENCODER_CONFIG, "recipe.json"] {
         let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
         assert!(read(whole.path()) == read(broken.path()), "{name} differs");
     }

@@ -24,20 +24,28 @@ pub struct ModelInfo {
     pub tokenizer: TokenizerKind,
     /// Height and width of a picture, in pixels.
     pub image: [usize; 2],
-    /// Channels of what a token covers: of the picture itself for pixel patches.
+    /// Channels of a picture: 1 for grey, 3 for colour.
     pub channels: usize,
-    /// Side of the patch that a token covers, in pixels for pixel patches.
+    /// Channels of a latent; of the picture itself for pixel patches.
+    pub latent_channels: usize,
+    /// Pixels per side that a latent covers; 1 for pixel patches.
+    pub stride: usize,
+    /// Latents per side that a token covers; pixels for pixel patches.
     pub patch: usize,
+    /// Pixels per side that a token covers: patch * stride.
+    pub token_side: usize,
     /// Rows and columns of tokens.
     pub grid: [usize; 2],
     /// L, the number of tokens.
     pub tokens: usize,
-    /// Numbers of a token, C: channels * patch * patch, the channel slowest.
+    /// Numbers of a token, C: latentChannels * patch * patch, the channel slowest.
     pub token_dim: usize,
     /// Buffer positions in front of the tokens, which hold the class.
     pub buffer: usize,
     /// Numbers in the network.
     pub parameters: usize,
+    /// Numbers in the autoencoder; 0 for pixel patches.
+    pub autoencoder_parameters: usize,
     /// The device that the engine runs on.
     #[cfg_attr(feature = "ts", ts(type = "Device"))]
     pub device: String,
@@ -46,21 +54,25 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
-    /// Of the weights that `config` describes, on `device`.
-    pub fn of(config: &WeightsConfig, device: &str) -> Self {
+    /// Of the weights that `config` describes, with an autoencoder of `autoencoder_parameters`, on `device`.
+    pub fn of(config: &WeightsConfig, autoencoder_parameters: usize, device: &str) -> Self {
         let model = &config.model;
         Self {
             name: config.name.clone(),
             classes: config.classes.clone(),
             tokenizer: config.tokenizer,
             image: [model.img_size; 2],
-            channels: model.vae_embed_dim,
+            channels: config.channels(),
+            latent_channels: model.vae_embed_dim,
+            stride: model.vae_stride,
             patch: model.patch_size,
+            token_side: model.patch_size * model.vae_stride,
             grid: [model.grid(); 2],
             tokens: model.tokens(),
             token_dim: model.token_dim(),
             buffer: model.buffer_size,
             parameters: model.parameters(),
+            autoencoder_parameters,
             device: device.to_owned(),
             defaults: config.defaults,
         }
@@ -139,12 +151,22 @@ impl Pipeline {
         Ok(Probe::new(self.network.clone(), label, state)?.clipping(self.config.clip_denoised))
     }
 
+    /// What the weights are, on `device`.
+    pub fn info(&self, device: &str) -> ModelInfo {
+        let autoencoder = self.tokenizer.as_deref().map_or(0, Tokenizer::parameters);
+        ModelInfo::of(&self.config, autoencoder, device)
+    }
+
     /// Decodes `tokens` to images, each `[channels, height, width]` in `[-1, 1]`.
     ///
     /// # Errors
     /// As [`Self::tokenizer`] and [`Tokenizer::decode`].
-    pub fn images(&self, tokens: &Tokens) -> Result<Vec<Vec<f32>>, TokenizerError> {
+    pub async fn images(&self, tokens: &Tokens) -> Result<Vec<Vec<f32>>, TokenizerError> {
         let (tokenizer, each) = (self.tokenizer()?, self.config.model.tokens());
-        (0..tokens.count() / each).map(|i| tokenizer.decode(tokens.view().slice(i * each..(i + 1) * each))).collect()
+        let mut images = Vec::new();
+        for i in 0..tokens.count() / each {
+            images.push(tokenizer.decode(tokens.view().slice(i * each..(i + 1) * each)).await?);
+        }
+        Ok(images)
     }
 }

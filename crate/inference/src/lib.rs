@@ -3,18 +3,22 @@
 //!
 //! A module may use only those before it in this list, as a test checks. The two engines do not use each other.
 //! 1. `time`: embeds timesteps
-//! 2. `weights`: reads the parameters by their official names
-//! 3. `gather`: which rows the backbone runs over
-//! 4. `backbone`: the backbone's layers, and the kernels that an engine supplies for them
-//! 5. `head`: the same for the head
-//! 6. `cpu`: the engine on the CPU
-//! 7. `gpu`: the engine on a GPU
+//! 2. `tensors`: takes tensors by their official names, and checks them
+//! 3. `weights`: the network's parameters
+//! 4. `gather`: which rows the backbone runs over
+//! 5. `backbone`: the backbone's layers, and the kernels that an engine supplies for them
+//! 6. `head`: the same for the head
+//! 7. `autoencoder`: the same for the autoencoder, with its parameters
+//! 8. `cpu`: the engine on the CPU
+//! 9. `gpu`: the engine on a GPU
 
+pub mod autoencoder;
 pub mod backbone;
 pub mod cpu;
 pub mod gather;
 #[cfg(feature = "webgpu")]
 pub mod gpu;
 pub mod head;
+pub mod tensors;
 pub mod time;
 pub mod weights;

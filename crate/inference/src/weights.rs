@@ -1,20 +1,11 @@
 //! The parameters as an engine keeps them, read from a source by their official names, one tensor at a time.
 //! Appendix B of the paper; every tensor is checked, and none may be left over.
 
-use std::collections::BTreeSet;
-
-use marscope_core::checkpoint::{CheckpointError, TensorSource, TensorView};
+use marscope_core::checkpoint::{CheckpointError, TensorSource};
 use marscope_core::config::MarConfig;
 
+use crate::tensors::{Outputs, Tensors};
 use crate::time::TimeEmbedding;
-
-/// Some outputs of a linear layer.
-pub struct Outputs<'a> {
-    /// `[outputs, in]`.
-    pub weight: TensorView<'a>,
-    /// `[outputs]`.
-    pub bias: TensorView<'a>,
-}
 
 /// Parts of a parameter. Each is read when it is asked for, so that one is in memory at a time.
 pub type Parts<'p, T> = &'p mut dyn Iterator<Item = Result<T, CheckpointError>>;
@@ -134,43 +125,9 @@ impl<E: Store> Parameters<E> {
     /// # Errors
     /// Names the tensor that is missing, misshapen, not finite or left over.
     pub fn load(config: &MarConfig, source: &dyn TensorSource, store: &mut E) -> Result<Self, CheckpointError> {
-        let unused = source.infos().into_iter().map(|info| info.name).collect();
-        let mut reader = Reader { tensors: Tensors { source, unused, numbers: 0 }, store };
+        let mut reader = Reader { tensors: Tensors::new(source), store };
         let (backbone, head) = (reader.backbone(config)?, reader.head(config)?);
-        let Tensors { unused, numbers, .. } = reader.tensors;
-        match unused.first() {
-            None => Ok(Self { config: config.clone(), parameters: numbers, backbone, head }),
-            Some(&first) => Err(CheckpointError::LeftOver { count: unused.len(), first: first.to_owned() }),
-        }
-    }
-}
-
-/// The tensors of a source.
-struct Tensors<'a> {
-    source: &'a dyn TensorSource,
-    /// Names that were not taken yet.
-    unused: BTreeSet<&'a str>,
-    /// Numbers of those taken.
-    numbers: usize,
-}
-
-impl<'a> Tensors<'a> {
-    /// The tensor `name`, which must have `shape` and hold finite numbers.
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<TensorView<'a>, CheckpointError> {
-        let tensor = self.source.tensor(name)?;
-        tensor.expect(shape)?;
-        if self.unused.remove(name) {
-            self.numbers += tensor.info.numbers();
-        }
-        Ok(tensor)
-    }
-
-    /// Weight and bias of the layer `name`.
-    fn layer(&mut self, name: &str, [d_in, d_out]: [usize; 2]) -> Result<Outputs<'a>, CheckpointError> {
-        Ok(Outputs {
-            weight: self.take(&format!("{name}.weight"), &[d_out, d_in])?,
-            bias: self.take(&format!("{name}.bias"), &[d_out])?,
-        })
+        Ok(Self { config: config.clone(), parameters: reader.tensors.finish()?, backbone, head })
     }
 }
 
@@ -185,8 +142,7 @@ impl<E: Store> Reader<'_, E> {
     }
 
     fn norm(&mut self, name: &str, width: usize) -> Result<E::Norm, CheckpointError> {
-        let scale = self.tensors.take(&format!("{name}.weight"), &[width])?.to_f32();
-        let shift = self.tensors.take(&format!("{name}.bias"), &[width])?.to_f32();
+        let [scale, shift] = self.tensors.norm(name, width)?;
         Ok(self.store.norm(scale, shift))
     }
 

@@ -3,7 +3,8 @@
 use marscope_core::checkpoint::{Checkpoint, CheckpointError, HostTensor};
 use marscope_core::config::MarConfig;
 use marscope_core::head::HeadKind;
-use marscope_inference::weights::{Outputs, Parameters, Parts, Store};
+use marscope_inference::tensors::Outputs;
+use marscope_inference::weights::{Parameters, Parts, Store};
 
 fn config() -> MarConfig {
     MarConfig {
@@ -102,7 +103,7 @@ fn a_missing_tensor_is_named() {
     });
     assert_eq!(
         found,
-        "the weights have no tensor 'decoder_blocks.0.attn.qkv.bias'. They belong to another model, or to another config.json"
+        "the weights have no tensor 'decoder_blocks.0.attn.qkv.bias'. They belong to another model, or to another configuration"
     );
 }
 
@@ -112,7 +113,7 @@ fn a_misshapen_tensor_is_named_with_both_shapes() {
         let tensor = HostTensor { shape: vec![4, 6], data: vec![0.0; 24] };
         checkpoint.tensors.insert("z_proj.weight".into(), tensor);
     });
-    assert_eq!(found, "tensor 'z_proj.weight' has shape [4, 6], but config.json asks for [6, 4]");
+    assert_eq!(found, "tensor 'z_proj.weight' has shape [4, 6], but the configuration asks for [6, 4]");
 }
 
 #[test]
@@ -128,5 +129,5 @@ fn what_is_left_over_is_counted() {
             checkpoint.tensors.insert(name.into(), HostTensor { shape: vec![1], data: vec![0.0] });
         }
     });
-    assert_eq!(found, "the weights hold 2 tensors that config.json has no place for, the first is 'extra'");
+    assert_eq!(found, "the weights hold 2 tensors that the configuration has no place for, the first is 'extra'");
 }

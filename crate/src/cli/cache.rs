@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use flate2::Crc;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::autoencoder::KlFiles;
 use super::device::TrainDevice;
-use super::{Failure, autoencoder};
+use super::{Failure, read};
 use marscope_core::checkpoint::Precision;
 use marscope_core::config::PAPER_LATENT_SCALE;
-use marscope_training::autoencoder::Autoencoder;
 use marscope_training::data::{EncodeOptions, Split, encode, open_images};
 
 #[derive(clap::Args)]
@@ -22,10 +22,10 @@ pub struct Args {
     /// Which part of the data
     #[arg(long, value_enum, default_value = "train")]
     split: Split,
-    /// The autoencoder's weights: kl16.ckpt or a safetensors file
+    /// The autoencoder: a folder with autoencoder.json and autoencoder.safetensors, kl16.ckpt, or a safetensors file
     #[arg(long)]
     kl: PathBuf,
-    /// JSON file with the autoencoder's shape [default: KL-16]
+    /// JSON file with the autoencoder's shape [default: autoencoder.json beside --kl, else KL-16]
     #[arg(long)]
     kl_config: Option<PathBuf>,
     /// Folder to write the latents to
@@ -58,15 +58,15 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let config = autoencoder::shape(args.kl_config.as_deref())?;
-    let side = args.side.map_or(config.resolution, |side| side as usize);
+    let files = KlFiles::new(&args.kl, args.kl_config.as_deref())?;
+    let side = args.side.map_or(files.config.resolution, |side| side as usize);
     // Before the weights, which take long to read: a missing data set is reported at once.
     let data = open_images(&args.data, args.split, Some(side))?;
 
     let device = args.device.open()?;
-    let (Autoencoder { kl, .. }, weights) = autoencoder::open(&args.kl, &config, &device)?;
+    let kl = files.burn(&device)?;
     let mut crc = Crc::new();
-    crc.update(&weights);
+    crc.update(&read(&files.weights)?);
 
     let options = EncodeOptions {
         source: args.data.display().to_string(),

@@ -7,7 +7,11 @@ use clap::ValueEnum;
 use marscope_core::checkpoint::{Checkpoint, TensorSource};
 use marscope_core::config::MarConfig;
 use marscope_core::network::Network;
-use marscope_inference::cpu::Cpu;
+use marscope_core::tokenizer::{Autoencoder, KlConfig};
+use marscope_inference::cpu::{self, Cpu};
+#[cfg(feature = "webgpu")]
+use marscope_inference::gpu;
+use marscope_training::autoencoder::Kl;
 use marscope_training::model::Mar;
 
 use super::Failure;
@@ -29,35 +33,70 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// Loads the network of `config` with the parameters of `source` onto the device. The engines read one tensor
-    /// at a time, plain Burn all of them.
+    /// Loads the network of `config` with the parameters of `source` onto the device, and keeps the device open for its
+    /// autoencoder. The engines read one tensor at a time, plain Burn all of them.
     ///
     /// # Errors
     /// When there is no such adapter, the driver refuses, or the parameters do not fit.
-    pub fn load(self, config: &MarConfig, source: &dyn TensorSource) -> Result<Arc<dyn Network>, Failure> {
+    pub fn load(self, config: &MarConfig, source: &dyn TensorSource) -> Result<(Arc<dyn Network>, Opened), Failure> {
         Ok(match self {
-            Self::Cpu => Arc::new(Cpu::load(config, source)?),
+            Self::Cpu => (Arc::new(Cpu::load(config, source)?), Opened::Cpu),
             #[cfg(feature = "webgpu")]
             Self::Webgpu => {
-                let gpu = pollster::block_on(marscope_inference::gpu::Gpu::open(config))?;
-                Arc::new(pollster::block_on(gpu.load(config, source))?)
+                let gpu = pollster::block_on(gpu::Gpu::open(config))?;
+                (Arc::new(pollster::block_on(gpu.load(config, source))?), Opened::Gpu(gpu))
             }
-            Self::Flex => Arc::new(Mar::load(config, &Checkpoint::read(source)?, &TrainDevice::Cpu.open()?)?),
+            Self::Flex => in_burn(config, source, TrainDevice::Cpu.open()?)?,
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => Arc::new(Mar::load(config, &Checkpoint::read(source)?, &TrainDevice::Vulkan.open()?)?),
+            Self::Vulkan => in_burn(config, source, TrainDevice::Vulkan.open()?)?,
         })
     }
 
     /// Opens the device for plain Burn: the same GPU if it is reached through Vulkan, else the CPU.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// As [`TrainDevice::open`].
     pub fn burn(self) -> Result<burn::tensor::Device, String> {
         match self {
             #[cfg(feature = "vulkan")]
             Self::Vulkan => TrainDevice::Vulkan.open(),
             _ => TrainDevice::Cpu.open(),
         }
+    }
+}
+
+/// The network in plain Burn on `device`.
+fn in_burn(
+    config: &MarConfig,
+    source: &dyn TensorSource,
+    device: burn::tensor::Device,
+) -> Result<(Arc<dyn Network>, Opened), Failure> {
+    Ok((Arc::new(Mar::load(config, &Checkpoint::read(source)?, &device)?), Opened::Burn(device)))
+}
+
+/// A device that has a network.
+pub enum Opened {
+    /// The CPU engine.
+    Cpu,
+    /// The WGSL engine.
+    #[cfg(feature = "webgpu")]
+    Gpu(gpu::Gpu),
+    /// Plain Burn.
+    Burn(burn::tensor::Device),
+}
+
+impl Opened {
+    /// Loads the autoencoder of `config` with the parameters of `source` onto the device.
+    ///
+    /// # Errors
+    /// When the driver refuses, or the parameters do not fit.
+    pub fn autoencoder(&self, config: &KlConfig, source: &dyn TensorSource) -> Result<Arc<dyn Autoencoder>, Failure> {
+        Ok(match self {
+            Self::Cpu => Arc::new(cpu::Kl::load(config, source)?),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(gpu) => Arc::new(pollster::block_on(gpu.load_autoencoder(config, source))?),
+            Self::Burn(device) => Arc::new(Kl::of(config, &Checkpoint::read(source)?.without_prefix("loss."), device)?),
+        })
     }
 }
 
@@ -107,9 +146,9 @@ impl TrainDevice {
         match self {
             Self::Cpu => Ok(burn::tensor::Device::flex()),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => gpu(marscope_training::gpu::Api::Vulkan, index),
+            Self::Vulkan => gpu_of(marscope_training::gpu::Api::Vulkan, index),
             #[cfg(feature = "metal")]
-            Self::Metal => gpu(marscope_training::gpu::Api::Metal, index),
+            Self::Metal => gpu_of(marscope_training::gpu::Api::Metal, index),
             #[cfg(feature = "cuda")]
             Self::Cuda => Ok(burn::tensor::Device::cuda(index)),
             #[cfg(feature = "rocm")]
@@ -120,7 +159,7 @@ impl TrainDevice {
 
 /// Opens GPU `index` and names it on stderr.
 #[cfg(any(feature = "vulkan", feature = "metal"))]
-fn gpu(api: marscope_training::gpu::Api, index: usize) -> Result<burn::tensor::Device, String> {
+fn gpu_of(api: marscope_training::gpu::Api, index: usize) -> Result<burn::tensor::Device, String> {
     let gpu = marscope_training::gpu::Gpu::open(api, index).map_err(|error| error.to_string())?;
     eprintln!("GPU {index}: {gpu}");
     Ok(gpu.device)

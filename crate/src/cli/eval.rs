@@ -68,7 +68,10 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let source = match &args.samples {
-        None => Source::Weights(Box::new(args.kl.pictures(open(&args.model, args.device)?, args.device)?)),
+        None => {
+            let (pipeline, device) = open(&args.model, args.device)?;
+            Source::Weights(Box::new(args.kl.pictures(pipeline, &args.model, &device)?))
+        }
         Some(path) => Source::samples(path, read_config(&args.model)?)?,
     };
     let (config, count) = match &source {

@@ -37,13 +37,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", args.trace.display());
     let trace = Trace::read(&read(&args.trace)?).map_err(|error| named(&error))?;
-    let mut pipeline = open(&args.model, args.device)?;
+    let (mut pipeline, device) = open(&args.model, args.device)?;
     if args.out.is_some() {
-        pipeline = args.kl.pictures(pipeline, args.device)?;
+        pipeline = args.kl.pictures(pipeline, &args.model, &device)?;
     }
     let replayed = pollster::block_on(replay(&pipeline, &trace)).map_err(|error| named(&error))?;
     if let Some(path) = &args.out {
-        write_grid(path, &pipeline.images(&replayed.tokens)?, pipeline.tokenizer()?.image())?;
+        write_grid(path, &pollster::block_on(pipeline.images(&replayed.tokens))?, pipeline.tokenizer()?.image())?;
     }
     let tolerance = args.tolerance.unwrap_or_else(|| passes(&trace.settings.sampling));
     let (difference, tokens) = (replayed.difference, replayed.compared);

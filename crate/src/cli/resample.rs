@@ -42,7 +42,7 @@ struct Distribution<'a> {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let pipeline = open(&args.model, args.device)?;
+    let (pipeline, _) = open(&args.model, args.device)?;
     let (label, seed) = (args.picture.label(), args.picture.seed);
     let settings = args.picture.settings(&pipeline)?;
     let mut decoding = pipeline.decode(&[(label, seed)], args.picture.order, settings.clone(), None)?;

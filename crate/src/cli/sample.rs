@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::autoencoder::KlArgs;
-use super::device::DeviceKind;
+use super::device::{DeviceKind, Opened};
 use super::settings::PictureArgs;
 use super::{Failure, read, write};
 use marscope_core::checkpoint::{Checkpoint, HostTensor, Precision, write_safetensors};
@@ -22,7 +22,7 @@ const BATCH: usize = 64;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Weights folder: config.json and model.safetensors
+    /// Weights folder: config.json and model.safetensors; of latents also autoencoder.json and autoencoder.safetensors
     #[arg(long, default_value = "weights/fashion")]
     model: PathBuf,
     #[command(flatten)]
@@ -50,7 +50,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.trace.is_some() && args.count > 1 {
         return Err(format!("a trace holds one image, and --count is {}: leave out one of them", args.count).into());
     }
-    let pipeline = args.kl.pictures(open(&args.model, args.device)?, args.device)?;
+    let (pipeline, device) = open(&args.model, args.device)?;
+    let pipeline = args.kl.pictures(pipeline, &args.model, &device)?;
     let settings = args.picture.settings(&pipeline)?;
     let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.picture.seed.wrapping_add(i)).collect();
     let bar = ProgressBar::new((seeds.len().div_ceil(BATCH) * settings.iterations) as u64);
@@ -67,7 +68,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 }
             }
         }
-        images.extend(pipeline.images(decoding.tokens())?);
+        images.extend(pollster::block_on(pipeline.images(decoding.tokens()))?);
         tokens.extend_from_slice(decoding.tokens().continuous().unwrap_or_default());
     }
     bar.finish_and_clear();
@@ -93,13 +94,14 @@ fn traced(pipeline: &Pipeline, decoding: &mut Decoding, seed: u64, bar: &Progres
     }
 }
 
-/// Loads the weights folder `path` onto `device`.
-pub fn open(path: &Path, device: DeviceKind) -> Result<Pipeline, Failure> {
+/// Loads the network of the weights folder `path` onto `device`.
+pub fn open(path: &Path, device: DeviceKind) -> Result<(Pipeline, Opened), Failure> {
     let config = read_config(path)?;
     let weights = path.join("model.safetensors");
     let weights = open_weights(&weights, Weights::Ema).map_err(|error| format!("{}: {error}", weights.display()))?;
-    let network = device.load(&config.model, &*weights).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(Pipeline::new(config, network))
+    let loaded = device.load(&config.model, &*weights);
+    let (network, device) = loaded.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((Pipeline::new(config, network), device))
 }
 
 /// Reads the `config.json` of the weights folder `path`.

@@ -4,14 +4,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::autoencoder::KlArgs;
+use super::autoencoder::{KlArgs, KlFiles};
 use super::device::TrainDevice;
 use super::{Failure, stop_on_ctrl_c};
 use marscope_core::config::TokenizerKind;
-use marscope_inference::cpu::Cpu;
+use marscope_inference::cpu::{self, Cpu};
 use marscope_training::data::{self, Layout, OpenOptions, Opened, Split};
 use marscope_training::train::{
-    Compute, Machines, OpenNetwork, Plan, Preset, RateSchedule, Recipe, TrainOptions, resumed_plan, train,
+    Compute, Machines, OpenNetwork, Plan, Preset, RateSchedule, Recipe, SharedAutoencoder, TrainOptions, resumed_plan,
+    train,
 };
 
 #[derive(clap::Args)]
@@ -222,7 +223,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         from: args.from,
         // The CPU engine is faster than Burn on the CPU. A GPU that trains also draws the samples.
         sample_engine: (args.device == TrainDevice::Cpu).then(cpu_engine),
-        autoencoder: args.kl.autoencoder(&devices[0])?,
+        autoencoder: args.kl.files()?.map(|files| shared(&files, args.device, &devices[0])).transpose()?,
         workers: args.workers,
         max_bad: args.max_bad,
         machines: args.machines.machines(),
@@ -240,6 +241,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 fn cpu_engine() -> OpenNetwork {
     Arc::new(|config, weights| Ok(Arc::new(Cpu::load(config, weights)?)))
+}
+
+/// The autoencoder for the samples, where they are drawn.
+fn shared(files: &KlFiles, kind: TrainDevice, device: &burn::tensor::Device) -> Result<SharedAutoencoder, Failure> {
+    Ok(if kind == TrainDevice::Cpu {
+        Arc::new(files.named(cpu::Kl::load(&files.config, &*files.open()?))?)
+    } else {
+        Arc::new(files.burn(device)?)
+    })
 }
 
 /// The network and recipe to train, and the data.

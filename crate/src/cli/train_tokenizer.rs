@@ -6,15 +6,14 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use super::autoencoder;
+use super::autoencoder::KlFiles;
 use super::device::TrainDevice;
 use super::train::{DiskArgs, MachineArgs, RecipeArgs};
 use super::{Failure, stop_on_ctrl_c, write};
-use marscope_training::autoencoder::KlConfig;
+use marscope_core::tokenizer::{AUTOENCODER_CONFIG, KlConfig};
 use marscope_training::data::{self, DataError, ImageSet, OpenOptions, Opened, Split};
 use marscope_training::train::{
-    Quality, SHAPE, TokenizerPlan, TokenizerPreset, TokenizerTask, TrainOptions, WEIGHTS, measure, resumed_record,
-    train,
+    Quality, TokenizerPlan, TokenizerPreset, TokenizerTask, TrainOptions, measure, resumed_record, train,
 };
 
 #[derive(clap::Args)]
@@ -81,16 +80,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     println!("done: {step} steps, loss {loss:.4}. Measuring {} validation pictures", task.validation.len());
-    let weights = out.join(WEIGHTS);
-    let (autoencoder, _) = autoencoder::open(&weights, &task.plan.autoencoder, &devices[0])?;
-    let measured = measure(&autoencoder.kl, &devices[0], &task.validation, &AtomicBool::new(false));
+    let kl = KlFiles::new(out, None)?.burn(&devices[0])?;
+    let measured = measure(&kl, &devices[0], &task.validation, &AtomicBool::new(false));
     let (quality, sheet) = measured.expect("nothing stops it");
     let described = serde_json::to_string_pretty(&Described { shape: &task.plan.autoencoder, quality })?;
-    write(&out.join(SHAPE), described + "\n")?;
+    write(&out.join(AUTOENCODER_CONFIG), described + "\n")?;
     sheet.save(&out.join("reconstructions.png"))?;
-    let (shape, scale) = (out.join(SHAPE), quality.latent_scale);
+    let scale = quality.latent_scale;
     println!("{}; scale {scale:.4}. Pictures beside their reconstructions: reconstructions.png", quality.line());
-    println!("Encode the data: marscope cache --kl {} --kl-config {}", weights.display(), shape.display());
+    println!("Encode the data: marscope cache --kl {}", out.display());
     Ok(())
 }
 

@@ -66,7 +66,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if !args.dry_run {
         writable(&args.model.join("config.json"))?;
     }
-    let pipeline = args.kl.pictures(open(&args.model, args.device)?, args.device)?;
+    let (pipeline, device) = open(&args.model, args.device)?;
+    let pipeline = args.kl.pictures(pipeline, &args.model, &device)?;
     let stop = stop_on_ctrl_c()?;
     let mut tuning = match kept {
         Some(tuning) => tuning,

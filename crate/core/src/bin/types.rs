@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("export const TRACE_FORMAT = {};", serde_json::to_string(FORMAT)?);
     println!("export const TRACE_VERSION = {VERSION};\n");
     println!("/** The weights that come with the page, which it assumes until it has some. */");
-    let fashion = ModelInfo::of(&Preset::Fashion.weights(&[]), "cpu");
+    let fashion = ModelInfo::of(&Preset::Fashion.weights(&[]), 0, "cpu");
     println!("export const FASHION: ModelInfo = {};", serde_json::to_string_pretty(&fashion)?);
     Ok(())
 }

@@ -11,13 +11,13 @@ pub enum CheckpointError {
     #[error("the weights cannot be read ({0})")]
     Read(#[from] std::io::Error),
     /// A tensor is not in the file.
-    #[error("the weights have no tensor '{name}'. They belong to another model, or to another config.json")]
+    #[error("the weights have no tensor '{name}'. They belong to another model, or to another configuration")]
     Missing {
         /// Its official name.
         name: String,
     },
     /// A tensor has another shape than the configuration says.
-    #[error("tensor '{name}' has shape {found:?}, but config.json asks for {expected:?}")]
+    #[error("tensor '{name}' has shape {found:?}, but the configuration asks for {expected:?}")]
     Shape {
         /// Its official name.
         name: String,
@@ -47,7 +47,7 @@ pub enum CheckpointError {
         dtype: String,
     },
     /// The file holds tensors that the model has no place for.
-    #[error("the weights hold {count} tensors that config.json has no place for, the first is '{first}'")]
+    #[error("the weights hold {count} tensors that the configuration has no place for, the first is '{first}'")]
     LeftOver {
         /// How many.
         count: usize,

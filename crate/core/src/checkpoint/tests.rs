@@ -82,5 +82,5 @@ fn a_number_that_is_not_finite_is_named() {
     let found = error(&[1.0, f32::INFINITY, f32::NAN], &[3]);
     assert!(matches!(found, CheckpointError::NotFinite { at: 1, value: f32::INFINITY, .. }), "{found}");
     let found = error(&[1.0], &[2]);
-    assert_eq!(found.to_string(), "tensor 'x' has shape [1], but config.json asks for [2]");
+    assert_eq!(found.to_string(), "tensor 'x' has shape [1], but the configuration asks for [2]");
 }

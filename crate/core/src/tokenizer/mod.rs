@@ -1,51 +1,63 @@
 //! Tokenizers: an image to a grid of continuous tokens and back.
 //! Section 3.1 of the paper: any tokenizer that gives vectors works, pixel patches too.
 
+mod error;
+mod kl;
+mod latent;
 mod patches;
 
+use std::pin::Pin;
+
+pub use self::error::TokenizerError;
+pub use self::kl::{AUTOENCODER_CONFIG, AUTOENCODER_WEIGHTS, KlConfig, KlConfigError};
+pub use self::latent::{Autoencoder, LatentTokenizer};
 pub use self::patches::{Patches, PixelTokenizer};
 
-use crate::tokens::{Tokens, TokensRef};
+use crate::tokens::{Tokens, TokensError, TokensRef};
 
-/// Images `[channels, height, width]` in `[-1, 1]` to `[L]` tokens, row-major over the grid, and back.
+/// The future of a converted image, tokens or latents.
+pub type Conversion<'a, T> = Pin<Box<dyn Future<Output = Result<T, TokenizerError>> + 'a>>;
+
+/// Images `[channels, side, side]` in `[-1, 1]` to `[L]` tokens, row-major over the grid, and back.
 pub trait Tokenizer {
     /// Channels of the images, and their side in pixels.
     fn image(&self) -> [usize; 2];
 
+    /// Number of parameters; 0 if it has none.
+    fn parameters(&self) -> usize;
+
     /// The tokens of `image`.
     ///
     /// # Errors
-    /// [`TokenizerError::Device`].
-    fn encode(&self, image: &[f32]) -> Result<Tokens, TokenizerError>;
+    /// [`TokenizerError::Image`] or [`TokenizerError::Device`].
+    fn encode<'a>(&'a self, image: &'a [f32]) -> Conversion<'a, Tokens>;
 
     /// Decodes `tokens`, `[L]`, to an image.
     ///
     /// # Errors
-    /// [`TokenizerError::Kind`] or [`TokenizerError::Device`].
-    fn decode(&self, tokens: TokensRef<'_>) -> Result<Vec<f32>, TokenizerError>;
+    /// [`TokenizerError::Kind`], [`TokenizerError::Tokens`] or [`TokenizerError::Device`].
+    fn decode<'a>(&'a self, tokens: TokensRef<'a>) -> Conversion<'a, Vec<f32>>;
 }
 
-/// Why tokens or an image cannot be converted.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    /// Latents without their autoencoder.
-    #[error(
-        "the tokens of these weights are latents of {channels} channels, and only their autoencoder can turn them into \
-         pictures: give it with --kl on the command line. The page cannot draw them yet"
-    )]
-    NoAutoencoder {
-        /// Channels of the latents.
-        channels: usize,
-    },
-    /// Ids for a tokenizer of continuous tokens, or the other way round.
-    #[error("the tokenizer takes {expected} tokens, but got the other kind")]
-    Kind {
-        /// What it takes.
-        expected: &'static str,
-    },
-    /// The device failed.
-    #[error("the autoencoder gave no result: {0}")]
-    Device(String),
+/// Checks that `image` has `expected` numbers, all finite.
+fn check_image(image: &[f32], expected: usize) -> Result<(), TokenizerError> {
+    let found = image.len();
+    if found != expected {
+        return Err(TokenizerError::Image { found, expected });
+    }
+    match image.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(TokenizerError::NotFinite { at }),
+    }
+}
+
+/// The numbers of continuous `tokens`, of which there must be `expected`.
+fn continuous(tokens: TokensRef<'_>, expected: usize) -> Result<&[f32], TokenizerError> {
+    match tokens {
+        TokensRef::Discrete(_) => Err(TokenizerError::Kind { expected: "continuous" }),
+        TokensRef::Continuous { values, .. } if values.len() == expected => Ok(values),
+        TokensRef::Continuous { values, .. } => Err(TokensError::Length { found: values.len(), expected }.into()),
+    }
 }
 
 /// A pixel in `[-1, 1]` as the byte that a screen or a PNG file takes.

@@ -1,7 +1,7 @@
 //! Patches: `[channels, side, side]`, pixels or latents, cut into squares, channel slowest inside a token.
 //! The official `patchify` and `unpatchify`; as a tokenizer, the paper's pixel-space experiments.
 
-use super::{Tokenizer, TokenizerError};
+use super::{Conversion, Tokenizer, check_image, continuous};
 use crate::config::MarConfig;
 use crate::tokens::{Tokens, TokensRef};
 
@@ -72,6 +72,12 @@ impl PixelTokenizer {
     pub fn of(config: &MarConfig) -> Self {
         Self(Patches::of(config))
     }
+
+    /// Numbers of an image, and of its tokens.
+    fn numbers(&self) -> usize {
+        let [channels, side] = self.0.image();
+        channels * side * side
+    }
 }
 
 impl Tokenizer for PixelTokenizer {
@@ -79,15 +85,19 @@ impl Tokenizer for PixelTokenizer {
         self.0.image()
     }
 
-    fn encode(&self, image: &[f32]) -> Result<Tokens, TokenizerError> {
-        Ok(Tokens::Continuous { dim: self.0.token_dim(), values: self.0.patchify(image) })
+    fn parameters(&self) -> usize {
+        0
     }
 
-    fn decode(&self, tokens: TokensRef<'_>) -> Result<Vec<f32>, TokenizerError> {
-        match tokens {
-            TokensRef::Continuous { values, .. } => Ok(self.0.unpatchify(values)),
-            TokensRef::Discrete(_) => Err(TokenizerError::Kind { expected: "continuous" }),
-        }
+    fn encode<'a>(&'a self, image: &'a [f32]) -> Conversion<'a, Tokens> {
+        Box::pin(async move {
+            check_image(image, self.numbers())?;
+            Ok(Tokens::Continuous { dim: self.0.token_dim(), values: self.0.patchify(image) })
+        })
+    }
+
+    fn decode<'a>(&'a self, tokens: TokensRef<'a>) -> Conversion<'a, Vec<f32>> {
+        Box::pin(async move { Ok(self.0.unpatchify(continuous(tokens, self.numbers())?)) })
     }
 }
 

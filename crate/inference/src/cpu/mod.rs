@@ -3,14 +3,18 @@
 //!
 //! A file may use only those before it in this list, as a test checks:
 //! 1. `buffer`: aligned numbers
-//! 2. `tile`: the kernel under every product
-//! 3. `linear`: linear layers
-//! 4. `norm`: layer norms and their modulation
-//! 5. `attention`: attention within each image
-//! 6. `weights`: the parameters, packed
-//! 7. `backbone`: the backbone's operations
-//! 8. `head`: the head's operations, and the solver's step
-//! 9. `draw`: a whole reverse process
+//! 2. `pool`: idle workspaces
+//! 3. `tile`: the kernel under every product
+//! 4. `linear`: linear layers
+//! 5. `norm`: layer norms and their modulation
+//! 6. `attention`: attention within each image
+//! 7. `weights`: the parameters, packed
+//! 8. `backbone`: the backbone's operations
+//! 9. `head`: the head's operations, and the solver's step
+//! 10. `draw`: a whole reverse process
+//! 11. `planes`: features as a convolution reads them
+//! 12. `conv`: convolutions
+//! 13. `kl`: the autoencoder
 
 // Kernels are generic over the vectors a machine has, and become its instructions only where they are inlined into the
 // function that is compiled for it (`Arch::dispatch`).
@@ -19,21 +23,26 @@
 mod attention;
 mod backbone;
 mod buffer;
+mod conv;
 mod draw;
 mod head;
+mod kl;
 mod linear;
 mod norm;
+mod planes;
+mod pool;
 mod tile;
 mod weights;
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use pulp::{Arch, Simd, WithSimd};
 
 use self::backbone::{Attention, Pass};
 use self::draw::Drawing;
+pub use self::kl::Kl;
 use self::norm::Norm;
+use self::pool::Pool;
 use self::weights::Packer;
 use crate::gather::GatherPlan;
 use crate::weights::Parameters;
@@ -228,25 +237,6 @@ struct Part {
     rows: Vec<usize>,
     workspace: backbone::Workspace,
     attention: Option<Attention>,
-}
-
-/// Idle workspaces, kept so that each is allocated once.
-struct Pool<T>(Mutex<Vec<T>>);
-
-impl<T> Default for Pool<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Default> Pool<T> {
-    fn take(&self) -> T {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    fn put_back(&self, used: T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(used);
-    }
 }
 
 /// The columns of a panel on this machine.

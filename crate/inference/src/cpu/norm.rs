@@ -79,9 +79,14 @@ fn normalise<S: Simd>(simd: S, norm: &Norm, row: &mut [f32]) {
     scale_and_shift(simd, row, &norm.scale, &norm.shift, 0.0);
 }
 
-/// The sum of `term` over the row; `scalar_term` is the same for the numbers that fill no vector.
+/// The sum of `term` over the numbers of `row`; `scalar_term` is the same for the numbers that fill no vector.
 #[inline(always)]
-fn total<S: Simd>(simd: S, row: &[f32], term: impl Fn(S::f32s) -> S::f32s, scalar_term: impl Fn(f32) -> f32) -> f32 {
+pub fn total<S: Simd>(
+    simd: S,
+    row: &[f32],
+    term: impl Fn(S::f32s) -> S::f32s,
+    scalar_term: impl Fn(f32) -> f32,
+) -> f32 {
     let (vectors, rest) = S::as_simd_f32s(row);
     let (fours, ones) = vectors.as_chunks::<4>();
     // Four sums, so that no addition waits for the one before.

@@ -3,7 +3,8 @@
 
 use super::linear::Linear;
 use super::norm::Norm;
-use crate::weights::{Outputs, Parts, Store};
+use crate::tensors::Outputs;
+use crate::weights::{Parts, Store};
 use marscope_core::checkpoint::CheckpointError;
 
 /// Packs parameters for vectors of one length.

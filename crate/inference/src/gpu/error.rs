@@ -3,6 +3,7 @@
 
 use marscope_core::checkpoint::CheckpointError;
 use marscope_core::network::NetworkError;
+use marscope_core::tokenizer::TokenizerError;
 
 /// Why the GPU cannot be used, or failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,12 @@ pub enum GpuError {
     /// The weights do not fit the configuration.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+}
+
+impl From<GpuError> for TokenizerError {
+    fn from(error: GpuError) -> Self {
+        Self::Device(error.to_string())
+    }
 }
 
 impl From<GpuError> for NetworkError {

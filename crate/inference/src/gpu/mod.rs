@@ -28,7 +28,10 @@
 //! 20. `workspace`: buffers and ops of an iteration
 //! 21. `submission`: one iteration, or a part of it, run
 //! 22. `model`: the network
+//! 23. `autoencoder`: the ops of the autoencoder
+//! 24. `kl`: the autoencoder
 
+mod autoencoder;
 mod backbone;
 mod buffers;
 mod capacity;
@@ -41,6 +44,7 @@ mod head_fused;
 mod head_wide;
 mod inputs;
 mod kernel;
+mod kl;
 mod linear;
 mod model;
 mod op;
@@ -55,5 +59,6 @@ mod workspace;
 pub use cost::Cost;
 pub use device::{Adapter, Gpu};
 pub use error::GpuError;
+pub use kl::Kl;
 pub use model::Model;
 pub use tuning::Tuning;

@@ -41,7 +41,9 @@ impl Gpu {
     /// [`GpuError::Checkpoint`] names the tensor that is missing, misshapen, not finite or left over;
     /// [`GpuError::TooLarge`] the one that the adapter has no buffer for.
     pub async fn load(&self, config: &MarConfig, source: &dyn TensorSource) -> Result<Model, GpuError> {
-        let mut uploader = Uploader::new(self, config, source)?;
+        let modulations = config.diffloss_w * head::modulation_columns(config);
+        let joined = ("the modulation of the head's blocks", modulations);
+        let mut uploader = Uploader::new(self, source, Some(joined))?;
         let load = || Parameters::load(config, source, &mut uploader);
         let network = self.guarded("while loading the weights", load).await??;
         let model =

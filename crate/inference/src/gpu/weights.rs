@@ -4,10 +4,10 @@
 use super::buffers::{View, padded};
 use super::device::Gpu;
 use super::error::GpuError;
-use crate::head::modulation_columns;
-use crate::weights::{Outputs, Parts, Store};
+use crate::autoencoder::{self, ConvShape};
+use crate::tensors::Outputs;
+use crate::weights::{Parts, Store};
 use marscope_core::checkpoint::{CheckpointError, Dtype, TensorSource, TensorView};
-use marscope_core::config::MarConfig;
 
 /// Bytes that may wait in the driver's memory to be copied to the GPU.
 const MOST_STAGED: u64 = 32 << 20;
@@ -42,6 +42,22 @@ pub struct Table {
     pub width: usize,
 }
 
+/// A convolution.
+pub struct Conv {
+    /// `[out / 4, in, kernel, kernel]`, four outputs each; zeros beyond the last.
+    pub weight: View,
+    /// `[out / 4]`, four outputs each.
+    pub bias: View,
+}
+
+/// Scale, then shift, of a group norm, `[2, channels]`.
+pub struct GroupNorm {
+    /// Both.
+    pub parameter: View,
+    /// Groups of channels.
+    pub groups: usize,
+}
+
 /// Puts parameters on the GPU.
 pub struct Uploader {
     gpu: Gpu,
@@ -54,16 +70,15 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    /// An uploader of `source`.
+    /// An uploader of `source`. Some of its tensors become one of so many numbers: `joined`.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] names the tensor that the adapter has no buffer for.
-    pub fn new(gpu: &Gpu, config: &MarConfig, source: &dyn TensorSource) -> Result<Self, GpuError> {
+    pub fn new(gpu: &Gpu, source: &dyn TensorSource, joined: Option<(&str, usize)>) -> Result<Self, GpuError> {
         let infos = source.infos();
         let half = gpu.tuning().halves && infos.iter().all(|info| info.dtype == Dtype::F16);
         let limit = gpu.device().limits().max_storage_buffer_binding_size;
-        let modulations = ("the modulation of the head's blocks", config.diffloss_w * modulation_columns(config));
-        for (name, numbers) in infos.iter().map(|info| (info.name, info.numbers())).chain([modulations]) {
+        for (name, numbers) in infos.iter().map(|info| (info.name, info.numbers())).chain(joined) {
             let bytes = numbers as u64 * if half { 2 } else { 4 };
             if bytes > limit {
                 let advice = "Use weights in f16, a smaller network, or the CPU engine";
@@ -133,5 +148,36 @@ impl Store for Uploader {
 
     fn table(&mut self, rows: Vec<f32>, width: usize) -> Table {
         Table { rows: self.put(bytemuck::cast_slice(&rows)), width }
+    }
+}
+
+impl autoencoder::Store for Uploader {
+    type Conv = Conv;
+    type Norm = GroupNorm;
+
+    /// The weights are widened to f32: they are few, and each serves many positions.
+    fn conv(&mut self, shape: ConvShape, parts: Parts<'_, Outputs<'_>>) -> Result<Conv, CheckpointError> {
+        let ConvShape { channels: [c_in, c_out], kernel, .. } = shape;
+        let (inputs, outputs) = (c_in * kernel * kernel, padded(c_out));
+        let mut words = vec![0; outputs * inputs];
+        let (mut row, mut biases) = (vec![0.0; inputs], Vec::with_capacity(outputs));
+        for part in parts {
+            let Outputs { weight, bias } = part?;
+            let bias = bias.to_f32();
+            for i in 0..bias.len() {
+                weight.copy_to(i * inputs, &mut row);
+                let output = biases.len() + i;
+                let fours = words[output / 4 * 4 * inputs + output % 4..].iter_mut().step_by(4);
+                fours.zip(&row).for_each(|(word, value)| *word = value.to_bits());
+            }
+            biases.extend(bias);
+        }
+        biases.resize(outputs, 0.0);
+        Ok(Conv { weight: self.put(&words), bias: self.put(bytemuck::cast_slice(&biases)) })
+    }
+
+    fn norm(&mut self, scale: Vec<f32>, shift: Vec<f32>, groups: usize) -> GroupNorm {
+        let both = [scale, shift].concat();
+        GroupNorm { parameter: self.put(bytemuck::cast_slice(&both)), groups }
     }
 }

@@ -4,10 +4,10 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::config::KlConfig;
 use super::layers::{Conv, GroupNorm, Level, Middle};
 use crate::model::Params;
 use marscope_core::checkpoint::CheckpointError;
+use marscope_core::tokenizer::KlConfig;
 
 /// `decoder` in the official checkpoint.
 #[derive(Module, Debug)]

@@ -1,21 +1,20 @@
 //! The KL autoencoder of latent diffusion: from images to continuous latents and back; the tokenizer of `ImageNet`
 //! models. Section 4 of the paper (its KL-16); the network is that of Rombach et al., arXiv 2112.10752.
 
-mod config;
 mod decoder;
 mod encoder;
-mod latent;
 mod layers;
+mod multiplications;
+mod reference;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-pub use self::config::KlConfig;
-pub use self::latent::{Autoencoder, LatentTokenizer};
 use self::layers::{Conv, lay, unlay};
+pub use self::multiplications::multiplications;
 use crate::model::{Names, Params};
 use marscope_core::checkpoint::{Checkpoint, CheckpointError};
-use marscope_core::config::ConfigError;
+use marscope_core::tokenizer::{KlConfig, KlConfigError};
 
 /// The whole autoencoder.
 #[derive(Module, Debug)]
@@ -34,23 +33,11 @@ pub struct Kl {
 #[derive(Debug, thiserror::Error)]
 pub enum KlError {
     /// Its shape.
-    #[error("the KL autoencoder: {0}")]
-    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Config(#[from] KlConfigError),
     /// Its weights.
     #[error("the KL autoencoder: {0}")]
     Checkpoint(#[from] CheckpointError),
-    /// Its latents do not match the weights.
-    #[error(
-        "the KL autoencoder has latents of {} channels and stride {}; the weights need {} channels and stride {}. Give \
-         the autoencoder that they were trained with",
-        found[0], found[1], expected[0], expected[1]
-    )]
-    Unfit {
-        /// Channels and stride of the autoencoder.
-        found: [usize; 2],
-        /// Those of the weights.
-        expected: [usize; 2],
-    },
 }
 
 /// The normal distribution that the encoder gives every latent number, both `[n, embed_dim, h, w]`.
@@ -97,7 +84,7 @@ impl Kl {
     ///
     /// # Errors
     /// Names the field of `config` that does not fit.
-    pub fn init(config: &KlConfig, seed: u64, device: &Device) -> Result<Self, ConfigError> {
+    pub fn init(config: &KlConfig, seed: u64, device: &Device) -> Result<Self, KlConfigError> {
         config.validate()?;
         let kl = Self::new(config, Params::init(seed, device));
         Ok(kl.expect("initialisation asks no checkpoint for anything"))

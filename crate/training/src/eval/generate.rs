@@ -71,7 +71,8 @@ pub fn generate_until(
                 break;
             }
         }
-        images.pixels.extend(pipeline.images(decoding.tokens())?.into_iter().flatten().map(to_byte));
+        let drawn = pollster::block_on(pipeline.images(decoding.tokens()))?;
+        images.pixels.extend(drawn.into_iter().flatten().map(to_byte));
         progress.inc(labels.len() as u64);
     }
     progress.finish_and_clear();

@@ -12,8 +12,7 @@ use super::recipe::RecipeError;
 use super::task::{Place, Task, Trainable};
 use super::trainer::{StepError, Stepped, tracking};
 use super::watch::{StepReport, Watch, WatchError, WatchOptions};
-use super::{OpenNetwork, Optimizer, SamplesError, Trainer, measure_roof, state};
-use crate::autoencoder::Autoencoder;
+use super::{OpenNetwork, Optimizer, SamplesError, SharedAutoencoder, Trainer, measure_roof, state};
 use crate::checkpoint::WeightsError;
 use crate::data::{DataError, Dataset, Loader, LoaderOptions, TokenShape};
 use burn::tensor::Device;
@@ -58,7 +57,7 @@ pub struct TrainOptions {
     /// Engine that draws the samples; `None` for plain Burn on the training device.
     pub sample_engine: Option<OpenNetwork>,
     /// Autoencoder that turns sampled latents into pictures.
-    pub autoencoder: Option<Autoencoder>,
+    pub autoencoder: Option<SharedAutoencoder>,
     /// Show the dashboard where there is a terminal.
     pub dashboard: bool,
     /// Write event files for TensorBoard.

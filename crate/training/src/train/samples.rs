@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::watch::{Watch, WatchError};
-use crate::autoencoder::{Autoencoder, KlError, LatentTokenizer};
 use crate::grid::{Grid, GridError};
 use crate::model::Mar;
 use crate::replace::replace;
@@ -16,7 +15,7 @@ use marscope_core::config::{Label, MarConfig, TokenizerKind, WeightsConfig};
 use marscope_core::network::Network;
 use marscope_core::pipeline::Pipeline;
 use marscope_core::sampler::{OrderKind, SampleError};
-use marscope_core::tokenizer::TokenizerError;
+use marscope_core::tokenizer::{Autoencoder, LatentTokenizer, TokenizerError};
 
 /// Default number of images in a grid.
 pub const SAMPLES: usize = 16;
@@ -24,18 +23,21 @@ pub const SAMPLES: usize = 16;
 /// Loads the weights of a checkpoint into an engine.
 pub type OpenNetwork = Arc<dyn Fn(&MarConfig, &Checkpoint) -> Result<Arc<dyn Network>, CheckpointError> + Send + Sync>;
 
+/// An autoencoder that threads may share.
+pub type SharedAutoencoder = Arc<dyn Autoencoder + Send + Sync>;
+
 /// What draws the samples.
 #[derive(Clone)]
 pub struct SampleEngine {
     /// Loads the network.
     pub open: OpenNetwork,
     /// Turns latents into pictures, for networks that draw latents.
-    pub autoencoder: Option<Autoencoder>,
+    pub autoencoder: Option<SharedAutoencoder>,
 }
 
 impl SampleEngine {
     /// In plain Burn on `device`.
-    pub fn burn(device: &burn::tensor::Device, autoencoder: Option<Autoencoder>) -> Self {
+    pub fn burn(device: &burn::tensor::Device, autoencoder: Option<SharedAutoencoder>) -> Self {
         let device = device.clone();
         Self { open: Arc::new(move |config, weights| Ok(Arc::new(Mar::load(config, weights, &device)?))), autoencoder }
     }
@@ -47,9 +49,6 @@ pub enum SamplesError {
     /// The weights.
     #[error(transparent)]
     Load(#[from] CheckpointError),
-    /// The autoencoder.
-    #[error(transparent)]
-    Kl(#[from] KlError),
     /// Pictures of the tokens.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -135,7 +134,7 @@ fn draw(
         }
     }
     let [channels, side] = pipeline.tokenizer()?.image();
-    Ok(Some(Grid::new(&pipeline.images(decoding.tokens())?, channels, side)?))
+    Ok(Some(Grid::new(&pollster::block_on(pipeline.images(decoding.tokens()))?, channels, side)?))
 }
 
 #[cfg(test)]
@@ -186,7 +185,7 @@ mod tests {
         // The 12th: class 1 again, in the last place.
         let mut decoding = pipeline.decode(&[(Some(1), 11)], OrderKind::Random, pipeline.settings(), None).unwrap();
         while pollster::block_on(decoding.advance()).unwrap().is_some() {}
-        for (at, &value) in pipeline.images(decoding.tokens()).unwrap()[0].iter().enumerate() {
+        for (at, &value) in pollster::block_on(pipeline.images(decoding.tokens())).unwrap()[0].iter().enumerate() {
             let found = picture.get_pixel(3 * 28 + at as u32 % 28, 2 * 28 + at as u32 / 28).0[0];
             assert!(found.abs_diff(marscope_core::tokenizer::to_byte(value)) <= 1, "pixel {at}");
         }
@@ -208,15 +207,16 @@ mod tests {
     /// With an autoencoder, a grid of colour pictures; without one, only a note.
     #[test]
     fn latents_are_shown_through_their_autoencoder() {
-        use crate::autoencoder::{Kl, KlConfig};
+        use crate::autoencoder::Kl;
         use marscope_core::checkpoint::read_safetensors;
+        use marscope_core::tokenizer::KlConfig;
 
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/parity/kl-tiny");
         let config = KlConfig::parse(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
         let checkpoint = read_safetensors(&std::fs::read(folder.join("model.safetensors")).unwrap()).unwrap();
         let device = burn::tensor::Device::flex();
         let kl = Kl::load(&config, &checkpoint, &device).unwrap();
-        let with = SampleEngine::burn(&device, Some(Autoencoder { kl, device: device.clone() }));
+        let with = SampleEngine::burn(&device, Some(Arc::new(kl)));
 
         let (mut config, _) = tiny();
         (config.tokenizer, config.clip_denoised, config.latent_scale) = (TokenizerKind::Kl, false, Some(0.5));

@@ -11,17 +11,13 @@ use super::task::{Kept, Pass, Place, Task, Trainable};
 use super::tokenizer_quality::{self as quality, SHOWN};
 use super::watch::Watch;
 use super::{Recipe, SamplesError, TrainError};
-use crate::autoencoder::{Kl, KlConfig, Posterior};
+use crate::autoencoder::{Kl, Posterior, multiplications};
 use crate::data::{Example, ImageSet, TokenShape};
 use crate::model::Names;
 use crate::replace::replace;
 use marscope_core::checkpoint::{Checkpoint, CheckpointError, Precision, write_safetensors};
 use marscope_core::random::Philox;
-
-/// File name of the weights.
-pub const WEIGHTS: &str = "autoencoder.safetensors";
-/// File name of their shape and quality.
-pub const SHAPE: &str = "autoencoder.json";
+use marscope_core::tokenizer::{AUTOENCODER_CONFIG, AUTOENCODER_WEIGHTS, KlConfig};
 
 /// Weights of the parts of the loss. Each part is a mean over pixels, in `[-1, 1]`, or over latent numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,12 +152,12 @@ impl Task for TokenizerTask {
 
     fn flops_per_example(&self, _: usize) -> f64 {
         // The backward pass counts twice: one product for the gradient of each factor.
-        3.0 * 2.0 * self.plan.autoencoder.multiplications() as f64
+        3.0 * 2.0 * multiplications(&self.plan.autoencoder) as f64
     }
 
     fn files(&self, ema: &Checkpoint) -> Result<Vec<(&'static str, Vec<u8>)>, TrainError> {
         let weights = write_safetensors(ema, Precision::F16)?;
-        Ok(vec![(WEIGHTS, weights), (SHAPE, pretty(&self.plan.autoencoder).into_bytes())])
+        Ok(vec![(AUTOENCODER_WEIGHTS, weights), (AUTOENCODER_CONFIG, pretty(&self.plan.autoencoder).into_bytes())])
     }
 
     fn show(

@@ -3,7 +3,7 @@
 
 use super::recipe::{Compute, RateSchedule};
 use super::{LossWeights, Recipe};
-use crate::autoencoder::KlConfig;
+use marscope_core::tokenizer::KlConfig;
 
 /// A preset of an autoencoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

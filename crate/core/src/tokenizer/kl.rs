@@ -1,9 +1,12 @@
-//! The autoencoder's shape: channels, levels and attention.
+//! The shape of a KL autoencoder: channels, levels and attention; and the files of a weights folder that hold one.
 //! Appendix A of Rombach et al., arXiv 2112.10752; the MAR paper's KL-16 is [`KlConfig::kl16`].
 
 use serde::{Deserialize, Serialize};
 
-use marscope_core::config::ConfigError;
+/// File name of an autoencoder's shape, a [`KlConfig`], beside the weights of a network that draws its latents.
+pub const AUTOENCODER_CONFIG: &str = "autoencoder.json";
+/// File name of the autoencoder's parameters.
+pub const AUTOENCODER_WEIGHTS: &str = "autoencoder.safetensors";
 
 /// The shape of a KL autoencoder, under the names of the official constructor's arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,11 +52,11 @@ impl KlConfig {
         }
     }
 
-    /// Reads and checks a `config.json`.
+    /// Reads and checks an `autoencoder.json`.
     ///
     /// # Errors
     /// Names the field that is missing or does not fit, or what is not JSON.
-    pub fn parse(json: &str) -> Result<Self, ConfigError> {
+    pub fn parse(json: &str) -> Result<Self, KlConfigError> {
         let config: Self = serde_json::from_str(json)?;
         config.validate()?;
         Ok(config)
@@ -63,12 +66,12 @@ impl KlConfig {
     ///
     /// # Errors
     /// Names the first field that does not fit, and what would.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub fn validate(&self) -> Result<(), KlConfigError> {
         let whole = |name: &'static str, value: usize, most: usize| {
-            if value == 0 || value > most { Err(ConfigError::Range { name, value, most }) } else { Ok(()) }
+            if value == 0 || value > most { Err(KlConfigError::Range { name, value, most }) } else { Ok(()) }
         };
         let divides = |name: &'static str, value: usize, by: usize| {
-            if value.is_multiple_of(by) { Ok(()) } else { Err(ConfigError::Divides { name, value, by }) }
+            if value.is_multiple_of(by) { Ok(()) } else { Err(KlConfigError::Divides { name, value, by }) }
         };
         whole("ch", self.ch, 4096)?;
         whole("groups", self.groups, 4096)?;
@@ -87,48 +90,43 @@ impl KlConfig {
         1 << (self.ch_mult.len() - 1)
     }
 
-    /// Multiplications of convolutions and attention on one image of the side `resolution`, encoder and decoder together.
-    pub fn multiplications(&self) -> usize {
-        let coarsest = self.ch_mult.len() - 1;
-        let conv = |side: usize, c_in: usize, c_out: usize, kernel: usize| (side * kernel).pow(2) * c_in * c_out;
-        let block = |side, c_in, c_out| {
-            let shortcut = if c_in == c_out { 0 } else { conv(side, c_in, c_out, 1) };
-            conv(side, c_in, c_out, 3) + conv(side, c_out, c_out, 3) + shortcut
-        };
-        let attention = |side: usize, c| 4 * conv(side, c, c, 1) + 2 * side.pow(4) * c;
-        let level = |level: usize, c_in, count: usize, attends: &[usize]| {
-            let (side, c) = (self.side(level), self.channels(level));
-            let each = if attends.contains(&side) { attention(side, c) } else { 0 };
-            block(side, c_in, c) + (count - 1) * block(side, c, c) + count * each
-        };
-        let (last, widest) = (self.side(coarsest), self.channels(coarsest));
-        let middle = 2 * block(last, widest, widest) + attention(last, widest);
-        let (z, latent) = (self.z_channels, self.embed_dim);
-        let mut all = 2 * middle + conv(self.resolution, 3, self.ch, 3) + conv(self.resolution, self.ch, 3, 3);
-        all += conv(last, widest, 2 * z, 3) + conv(last, 2 * z, 2 * latent, 1);
-        all += conv(last, latent, z, 1) + conv(last, z, widest, 3);
-        for at in 0..=coarsest {
-            let (c, side) = (self.channels(at), self.side(at));
-            let finer = if at == 0 { self.ch } else { self.channels(at - 1) };
-            let coarser = self.channels((at + 1).min(coarsest));
-            all += level(at, finer, self.num_res_blocks, &self.encoder_attn_resolutions);
-            all += level(at, coarser, self.num_res_blocks + 1, &self.decoder_attn_resolutions);
-            if at > 0 {
-                all += conv(side, finer, finer, 3) + conv(2 * side, c, c, 3);
-            }
-        }
-        all
-    }
-
     /// Channels of a level.
-    pub(super) fn channels(&self, level: usize) -> usize {
+    pub fn channels(&self, level: usize) -> usize {
         self.ch * self.ch_mult[level]
     }
 
     /// Side of a level's features when the image has the side `resolution`.
-    pub(super) fn side(&self, level: usize) -> usize {
+    pub fn side(&self, level: usize) -> usize {
         self.resolution >> level
     }
+}
+
+/// Why an `autoencoder.json` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KlConfigError {
+    /// Not JSON, or a field is missing or of the wrong type.
+    #[error("the autoencoder's shape: {0}. `marscope train-tokenizer` writes it as autoencoder.json")]
+    Json(#[from] serde_json::Error),
+    /// A number is zero or too large.
+    #[error("the autoencoder's shape: {name} is {value}; it must be 1 to {most}")]
+    Range {
+        /// The field.
+        name: &'static str,
+        /// What it says.
+        value: usize,
+        /// The largest allowed.
+        most: usize,
+    },
+    /// One number must divide another.
+    #[error("the autoencoder's shape: {name} is {value}; it must be a multiple of {by}")]
+    Divides {
+        /// The field.
+        name: &'static str,
+        /// What it says.
+        value: usize,
+        /// The divisor.
+        by: usize,
+    },
 }
 
 #[cfg(test)]
@@ -156,37 +154,6 @@ mod tests {
         assert!(message(|c| c.ch_mult[2] = 0).contains("a level of ch_mult is 0"));
         assert!(message(|c| c.resolution = 250).contains("resolution is 250; it must be a multiple of 16"));
         assert!(message(|c| c.num_res_blocks = 0).contains("num_res_blocks is 0"));
-    }
-
-    /// A convolution multiplies every number of its kernel once at each of its outputs, and the names say where those are.
-    #[test]
-    fn multiplications_are_those_of_the_tensors() {
-        use super::super::Kl;
-        use crate::model::to_checkpoint;
-
-        let config = KlConfig { ch: 32, ch_mult: vec![1, 2, 3], resolution: 16, ..KlConfig::kl16() };
-        let config = KlConfig { encoder_attn_resolutions: vec![8], ..config };
-        let kl = Kl::init(&config, 0, &burn::tensor::Device::flex()).unwrap();
-        let mut expected = 0;
-        for (name, tensor) in to_checkpoint(&kl, kl.names()).tensors {
-            let parts: Vec<&str> = name.split('.').collect();
-            let level = |at: usize| parts[at].parse::<usize>().unwrap();
-            let side = match parts[..] {
-                ["encoder", "down", _, "downsample", ..] => 16 >> (level(2) + 1),
-                ["decoder", "up", _, "upsample", ..] => 16 >> (level(2) - 1),
-                [_, "down" | "up", ..] => 16 >> level(2),
-                ["encoder", "conv_in", ..] | ["decoder", "conv_out", ..] => 16,
-                _ => 4,
-            };
-            if let [c_out, c_in, k, _] = tensor.shape[..] {
-                expected += side * side * c_out * c_in * k * k;
-                if parts.contains(&"q") {
-                    // Scores, and their products with the values.
-                    expected += 2 * (side * side).pow(2) * c_in;
-                }
-            }
-        }
-        assert_eq!(config.multiplications(), expected);
     }
 
     proptest! {
