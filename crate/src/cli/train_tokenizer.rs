@@ -33,6 +33,9 @@ pub struct Args {
     /// Weights to start from, safetensors or .pth
     #[arg(long, conflicts_with = "resume")]
     from: Option<PathBuf>,
+    /// Train the decoder alone: the latents stay as they are, so that a network which was trained on them still fits
+    #[arg(long)]
+    decoder_only: bool,
     #[command(flatten)]
     recipe: RecipeArgs,
     #[command(flatten)]
@@ -117,5 +120,6 @@ fn task(args: &Args) -> Result<(TokenizerTask, Opened), Failure> {
         _ => TokenizerPlan::new(shape, loss, recipe, examples),
     };
     plan.steps = args.recipe.steps.unwrap_or(plan.steps);
+    plan.decoder_only |= args.decoder_only;
     Ok((TokenizerTask { plan, validation }, opened))
 }

@@ -31,6 +31,12 @@ impl Grads {
         Self(collect.2)
     }
 
+    /// The parameters that have a gradient, sorted.
+    #[cfg(test)]
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Removes and returns the gradient of the parameter `name`.
     pub fn take(&mut self, name: &str) -> Option<Tensor<1>> {
         self.0.remove(name)

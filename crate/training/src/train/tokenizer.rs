@@ -45,13 +45,16 @@ pub struct TokenizerPlan {
     pub steps: usize,
     /// Steps of warm-up.
     pub warmup: usize,
+    /// Train the decoder alone. The latents stay as they are, and so a network that was trained on them still fits.
+    #[serde(default)]
+    pub decoder_only: bool,
 }
 
 impl TokenizerPlan {
     /// Plans the training of `autoencoder` with `recipe` on `examples` pictures.
     pub fn new(autoencoder: KlConfig, loss: LossWeights, recipe: Recipe, examples: usize) -> Self {
         let [steps, warmup] = recipe.length(examples);
-        Self { autoencoder, loss, recipe, steps, warmup }
+        Self { autoencoder, loss, recipe, steps, warmup, decoder_only: false }
     }
 }
 
@@ -137,7 +140,10 @@ impl Task for TokenizerTask {
         };
         let image = upload(&batch.pixels, 3, config.resolution);
         let noise = upload(&batch.noise, config.embed_dim, config.resolution / config.stride());
-        let posterior = model.encode(image.clone());
+        let mut posterior = model.encode(image.clone());
+        if self.plan.decoder_only {
+            posterior = Posterior { mean: posterior.mean.detach(), logvar: posterior.logvar.detach() };
+        }
         let found = model.decode(posterior.sample(noise));
         let parts = parts(found, image, &posterior);
         let LossWeights { absolute, squared, edges, kl } = self.plan.loss;
@@ -195,6 +201,7 @@ pub fn parts(found: Tensor<4>, image: Tensor<4>, posterior: &Posterior) -> [Tens
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::{Grads, TokenizerPreset, tracking};
 
     fn tensor(numbers: &[f32], shape: [usize; 4]) -> Tensor<4> {
         Tensor::from_data(TensorData::new(numbers.to_vec(), shape), &Device::flex())
@@ -219,18 +226,34 @@ mod tests {
         assert!((kl - expected).abs() < 1e-6, "{kl} for {expected}");
     }
 
-    #[test]
-    fn noise_is_that_of_the_slot() {
-        let mut plan = TokenizerPlan::new(
-            super::super::TokenizerPreset::Portraits.shape(),
-            super::super::TokenizerPreset::Portraits.loss(),
-            super::super::TokenizerPreset::Portraits.recipe(),
-            100,
-        );
+    /// A task on pictures of 8 x 8, and four of them.
+    fn small() -> (TokenizerTask, Vec<Example>) {
+        let preset = TokenizerPreset::Portraits;
+        let mut plan = TokenizerPlan::new(preset.shape(), preset.loss(), preset.recipe(), 100);
         plan.autoencoder.resolution = 8;
         let validation = ImageSet { pixels: vec![], labels: vec![], channels: 3, side: 8 };
-        let task = TokenizerTask { plan, validation };
-        let examples: Vec<_> = (0..4).map(|i| Example { tokens: vec![i as f32; 192], label: 0 }).collect();
+        let examples = (0..4).map(|i| Example { tokens: vec![i as f32 / 4.0; 192], label: 0 }).collect();
+        (TokenizerTask { plan, validation }, examples)
+    }
+
+    #[test]
+    fn the_decoder_alone_has_gradients_where_it_is_trained_alone() {
+        let (mut task, examples) = small();
+        let model = task.init(&tracking(&Device::flex(), task.recipe()));
+        let names = |task: &TokenizerTask| {
+            let loss = task.pass(&model, &task.draw(&examples, 0..4, 0), false).loss;
+            Grads::of(&model, loss.backward()).names().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let whole = names(&task);
+        assert_eq!(whole.len(), model.export().tensors.len());
+        task.plan.decoder_only = true;
+        let of_decoder = |name: &&String| name.starts_with("decoder.") || name.starts_with("post_quant_conv.");
+        assert_eq!(names(&task), whole.iter().filter(of_decoder).cloned().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn noise_is_that_of_the_slot() {
+        let (task, examples) = small();
         let whole = task.draw(&examples, 0..4, 3);
         let [first, second] = [0..1, 1..4].map(|slots| task.draw(&examples[slots.clone()], slots, 3));
         assert_eq!(whole.noise, [first.noise, second.noise].concat());
