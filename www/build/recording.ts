@@ -28,7 +28,7 @@ const FILE = `recordings/${SETTINGS.model}.json`;
 async function record(script: string, wasm: Buffer, config: string, weights: Buffer): Promise<string> {
   const bundle = (await import(pathToFileURL(script).href)) as EngineBundle;
   await bundle.default({ module_or_path: Uint8Array.from(wasm) });
-  const engine = await bundle.Engine.load(config, weights, 'cpu');
+  const engine = await bundle.Engine.load(config, weights, 'cpu', null);
   const info = engine.info();
   const decoding = engine.decode(decodeSettings(SETTINGS), null);
   const events: IterationEvent[] = [];

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import type { Plugin } from 'vite';
 
 const MODEL_FILES = ['config.json', 'model.safetensors'];
+/** The autoencoder of a model of latents. */
+const AUTOENCODER_FILES = ['autoencoder.json', 'autoencoder.safetensors'];
 /** Optional files of a model: principal axes of real patches, and measured quality. */
 const OPTIONAL_FILES = ['patches.json', 'iterations.json', 'sampling.json'];
 /** The engine's bundles. */
@@ -14,7 +16,15 @@ const BUNDLES = ['cpu', 'cpu-relaxed', 'gpu'];
 
 /** A model's files that are there. */
 function filesOf(folder: string, name: string): string[] {
-  return [...MODEL_FILES, ...OPTIONAL_FILES].filter((file) => existsSync(join(folder, name, file)));
+  return [...MODEL_FILES, ...AUTOENCODER_FILES, ...OPTIONAL_FILES].filter((file) =>
+    existsSync(join(folder, name, file)),
+  );
+}
+
+/** A model's weights: the network's, and the autoencoder's if it has one. */
+function weightsOf(folder: string, name: string): string[] {
+  const files = filesOf(folder, name).filter((file) => file.endsWith('.safetensors'));
+  return files.map((file) => join(folder, name, file));
 }
 
 /** Models in the folder: its subfolders that hold all of a model's files. */
@@ -75,8 +85,8 @@ export function engines(folder: string): Plugin {
 export function fileSizes(models: string, engines: string): Record<string, number> {
   const sizes: Record<string, number> = {};
   for (const name of modelsIn(models)) {
-    sizes[`weights/${name}`] = statSync(join(models, name, 'model.safetensors')).size;
-    for (const file of filesOf(models, name).filter((other) => !MODEL_FILES.includes(other))) {
+    sizes[`weights/${name}`] = weightsOf(models, name).reduce((sum, file) => sum + statSync(file).size, 0);
+    for (const file of filesOf(models, name).filter((other) => OPTIONAL_FILES.includes(other))) {
       sizes[`weights/${name}/${file}`] = statSync(join(models, name, file)).size;
     }
   }
@@ -90,8 +100,9 @@ export function fileSizes(models: string, engines: string): Record<string, numbe
 /** A hash of each model's weights, by `weights/NAME`. */
 export function weightsHashes(models: string): Record<string, string> {
   const hashes = modelsIn(models).map((name) => {
-    const weights = readFileSync(join(models, name, 'model.safetensors'));
-    return [`weights/${name}`, createHash('sha256').update(weights).digest('hex').slice(0, 12)];
+    const hash = createHash('sha256');
+    for (const file of weightsOf(models, name)) hash.update(readFileSync(file));
+    return [`weights/${name}`, hash.digest('hex').slice(0, 12)];
   });
   return Object.fromEntries(hashes) as Record<string, string>;
 }

@@ -41,20 +41,28 @@ classes: Array<string>,
 tokenizer: TokenizerKind,
 /** Height and width of a picture, in pixels. */
 image: [number, number],
-/** Channels of what a token covers: of the picture itself for pixel patches. */
+/** Channels of a picture: 1 for grey, 3 for colour. */
 channels: number,
-/** Side of the patch that a token covers, in pixels for pixel patches. */
+/** Channels of a latent; of the picture itself for pixel patches. */
+latentChannels: number,
+/** Pixels per side that a latent covers; 1 for pixel patches. */
+stride: number,
+/** Latents per side that a token covers; pixels for pixel patches. */
 patch: number,
+/** Pixels per side that a token covers: patch * stride. */
+tokenSide: number,
 /** Rows and columns of tokens. */
 grid: [number, number],
 /** L, the number of tokens. */
 tokens: number,
-/** Numbers of a token, C: channels * patch * patch, the channel slowest. */
+/** Numbers of a token, C: latentChannels * patch * patch, the channel slowest. */
 tokenDim: number,
 /** Buffer positions in front of the tokens, which hold the class. */
 buffer: number,
 /** Numbers in the network. */
 parameters: number,
+/** Numbers in the autoencoder; 0 for pixel patches. */
+autoencoderParameters: number,
 /** The device that the engine runs on. */
 device: Device,
 /** Settings to start from. */
@@ -245,7 +253,10 @@ export const FASHION: ModelInfo = {
     28
   ],
   "channels": 1,
+  "latentChannels": 1,
+  "stride": 1,
   "patch": 4,
+  "tokenSide": 4,
   "grid": [
     7,
     7
@@ -254,6 +265,7 @@ export const FASHION: ModelInfo = {
   "tokenDim": 16,
   "buffer": 8,
   "parameters": 2379744,
+  "autoencoderParameters": 0,
   "device": "cpu",
   "defaults": {
     "cfg": 3.0,

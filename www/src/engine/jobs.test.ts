@@ -28,6 +28,14 @@ class FakeEngine {
     return (await shouldContinue()) ? Float32Array.of(1) : 'stopped';
   }
 
+  async picture(tokens: Float32Array): Promise<Float32Array> {
+    return Promise.resolve(tokens.map((value) => value / 2));
+  }
+
+  async tokens(picture: Float32Array): Promise<Float32Array> {
+    return Promise.resolve(picture.map((value) => value * 2));
+  }
+
   free(): void {
     this.freed++;
   }
@@ -77,6 +85,11 @@ describe('the worker’s jobs', () => {
   it('do not mind a stop that came before them', async () => {
     jobs.stop();
     expect(await jobs.draw({} as DrawRequest)).toEqual(Float32Array.of(1));
+  });
+
+  it('make a picture of tokens, and tokens of a picture', async () => {
+    expect(await jobs.picture(Float32Array.of(1, 2))).toEqual(Float32Array.of(0.5, 1));
+    expect(await jobs.tokens(Float32Array.of(0.5, 1))).toEqual(Float32Array.of(1, 2));
   });
 
   it('free their decoding when the engine fails', async () => {

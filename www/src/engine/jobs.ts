@@ -59,6 +59,14 @@ export class Jobs {
     return this.#begin().explain(probe, token, settings);
   }
 
+  async picture(tokens: Float32Array): Promise<Float32Array> {
+    return this.#begin().picture(tokens);
+  }
+
+  async tokens(picture: Float32Array): Promise<Float32Array> {
+    return this.#begin().tokens(picture);
+  }
+
   /** The job under way ends before its next diffusion step; on a GPU, where an iteration is one submission, after it. */
   stop(): void {
     this.#stopRequested = true;

@@ -86,14 +86,32 @@ export interface Engine {
   draw(request: DrawRequest, shouldContinue: ShouldContinue): Promise<Float32Array | 'stopped'>;
   /** One token's reverse process. */
   explain(probe: Probe, token: number, settings: HeadSettings): Promise<Explanation>;
+  /** The picture of the tokens [L, tokenDim]: [channels, height, width] in [-1, 1]. */
+  picture(tokens: Float32Array): Promise<Float32Array>;
+  /** The tokens of a picture: the reverse. An autoencoder's are the mean of its posterior. */
+  tokens(picture: Float32Array): Promise<Float32Array>;
   free(): void;
+}
+
+/** The files of an autoencoder: its shape as JSON, and its weights. */
+export interface AutoencoderFiles {
+  config: string;
+  weights: Uint8Array;
 }
 
 /** What a wasm bundle exports. */
 export interface EngineBundle {
   default(options: { module_or_path: Response | Promise<Response> | BufferSource }): Promise<unknown>;
   Engine: {
-    /** Checks config and weights and loads them; rejects with an Error with a readable message. */
-    load(configJson: string, weights: Uint8Array, device: Device): Promise<Engine>;
+    /**
+     * Checks a model's files and loads them; rejects with an Error with a readable message. Weights of latents need their
+     * autoencoder, those of pixels have none.
+     */
+    load(
+      configJson: string,
+      weights: Uint8Array,
+      device: Device,
+      autoencoder: AutoencoderFiles | null,
+    ): Promise<Engine>;
   };
 }

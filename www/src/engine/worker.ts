@@ -7,25 +7,20 @@ import cpuWasm from '@engine/cpu/marscope_bg.wasm?url';
 import gpuWasm from '@engine/gpu/marscope_bg.wasm?url';
 import { bundleInWords, type BundleName } from './bundle';
 import type { Trial } from './device';
-import { download, open } from './download';
+import { open } from './download';
 import { Jobs } from './jobs';
+import { fetchModel, type ModelAddress } from './model';
 import type { DecodeSettings, Device, Engine, EngineBundle, ModelInfo } from './types';
 
 /** Bytes received of one of the files being fetched. */
 export type Part = 'engine' | 'weights';
 export type OnProgress = (part: Part, received: number) => void;
 
-export interface LoadRequest {
+export interface LoadRequest extends ModelAddress {
   device: Device;
   /** Time an iteration on both devices and take the faster one; the bundle must have both. */
   fastest: boolean;
   bundle: BundleName;
-  /** Absolute address of the page's folder, with a slash at its end. */
-  base: string;
-  /** The model's folder, relative to base. */
-  folder: string;
-  /** The weights' address, relative to base. */
-  weights: string;
 }
 
 /** The model, and the times of both devices if they were measured. */
@@ -64,16 +59,13 @@ function startOr(name: BundleName, onProgress: OnProgress): Promise<EngineBundle
 
 async function load(request: LoadRequest, onProgress: OnProgress): Promise<Loaded> {
   jobs.use(null);
-  const { base, folder } = request;
-  const [module, config, weights] = await Promise.all([
+  const [module, { config, weights, autoencoder }] = await Promise.all([
     startOr(request.bundle, onProgress),
-    download(`${base}${folder}/config.json`, `${folder}/config.json`, () => undefined),
-    download(`${base}${request.weights}`, `${folder}/model.safetensors`, (n) => {
+    fetchModel(request, (n) => {
       onProgress('weights', n);
     }),
   ]);
-  const loadOn = (device: Device): Promise<Engine> =>
-    module.Engine.load(new TextDecoder().decode(config), weights, device);
+  const loadOn = (device: Device): Promise<Engine> => module.Engine.load(config, weights, device, autoencoder);
   const wished = await loadOn(request.device);
   jobs.use(wished);
   if (!request.fastest) return { info: wished.info(), trial: null };
@@ -113,6 +105,8 @@ const api = {
   backbone: jobs.backbone.bind(jobs),
   draw: jobs.draw.bind(jobs),
   explain: jobs.explain.bind(jobs),
+  picture: jobs.picture.bind(jobs),
+  tokens: jobs.tokens.bind(jobs),
   stop: jobs.stop.bind(jobs),
 };
 export type WorkerApi = typeof api;

@@ -79,9 +79,8 @@ export class Engines {
 async function requestOf(device: Device, model: string, fastest: boolean): Promise<LoadRequest> {
   const base = location.origin + location.pathname.replace(/[^/]*$/, '');
   const folder = `weights/${model}`;
-  const file = `${folder}/model.safetensors`;
   const hash = WEIGHTS_HASHES[folder];
-  // The address contains a hash of the content, so a cache never returns an old version.
-  const weights = hash ? `${file}?v=${hash}` : file;
-  return { device, fastest, bundle: await bundleFor(device), base, folder, weights };
+  // The addresses contain a hash of the content, so a cache never returns an old version.
+  const version = hash ? `?v=${hash}` : '';
+  return { device, fastest, bundle: await bundleFor(device), base, folder, version };
 }
