@@ -5,13 +5,15 @@ import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
 import { offline } from './build/offline';
-import { firstDecoding } from './build/recording';
-import { contentPolicy, engines, fileSizes, models, weightsHashes } from './build/site';
+import { firstDecodings } from './build/recording';
+import { offered } from './src/state/models';
+import { contentPolicy, engines, fileSizes, modelFacts, models, weightsHashes } from './build/site';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const bundles = here('./src/pkg');
 const weights = here('../weights');
 const hashes = weightsHashes(weights);
+const facts = modelFacts(weights);
 
 /** The engines' files are named alike; their folders tell them apart. */
 function assetName({ originalFileNames }: { originalFileNames: string[] }): string {
@@ -36,19 +38,21 @@ export default defineConfig({
     svelte(),
     engines(bundles),
     models(weights),
-    firstDecoding({
+    firstDecodings({
       bundle: here('./src/pkg/cpu'),
-      weights: here('../weights/fashion'),
-      format: here('./src/state/trace.ts'),
+      weights,
+      models: offered(Object.keys(facts)),
+      format: ['recording', 'trace', 'models', 'settings'].map((file) => here(`./src/state/${file}.ts`)),
       cache: here('./node_modules/.cache/marscope'),
     }),
     contentPolicy(),
-    offline(hashes),
+    offline(hashes, offered(Object.keys(facts))[0] ?? 'fashion'),
   ],
   resolve: { alias: { '@engine': bundles } },
   define: {
     FILE_SIZES: JSON.stringify(fileSizes(weights, bundles)),
     WEIGHTS_HASHES: JSON.stringify(hashes),
+    MODELS: JSON.stringify(facts),
   },
   worker: { format: 'es', rolldownOptions: { output: { assetFileNames: assetName } } },
   build: {

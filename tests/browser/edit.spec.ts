@@ -52,7 +52,7 @@ test('what is given never changes, the rest is made around it', async ({ page })
   expect(await sketch(page)).toEqual(before);
   await expect(given(page)).toHaveText('49 of 49');
   await expect(decodeRest(page)).toBeDisabled();
-  await expect(page.getByText('Every patch is given, so nothing is left to decode.')).toBeVisible();
+  await expect(page.getByText('Every token is given, so nothing is left to decode.')).toBeVisible();
 
   await page.getByRole('button', { name: 'Mask all' }).click();
   await expect(given(page)).toHaveText('0 of 49');

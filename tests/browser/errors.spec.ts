@@ -107,7 +107,7 @@ test('weights that are not numbers', async ({ page }) => {
 });
 
 test('a model that does not exist', async ({ page }) => {
-  await page.goto(`./?${QUICK}&model=nothing-here`);
+  await page.goto(`./?model=nothing-here&${QUICK}`);
   await waitForPhase(page, 'error');
   await expect(page.locator('[data-role=error]')).toContainText(/weights\/nothing-here\/\S+ is not on the server/);
 });

@@ -9,13 +9,21 @@ test.use({ file: 'start', serviceWorkers: 'block' });
 interface Trace {
   order: number[];
   settings: Record<string, unknown>;
-  iterations: { tokens: number[]; trajectory: string; ms: { backbone: number; head: number } }[];
+  /** A recording's numbers are whole ones of 16 bits, to be multiplied by `step`. */
+  iterations: {
+    tokens: number[];
+    trajectory: string | { step: number; values: string };
+    ms: { backbone: number; head: number };
+  }[];
 }
 
 /** Pixel bytes of every frame of an iteration's tokens. */
 function bytesOf({ trajectory }: Trace['iterations'][number]): number[] {
-  const data = Buffer.from(trajectory, 'base64');
-  const values = Array.from({ length: data.length / 4 }, (_, i) => data.readFloatLE(4 * i));
+  const exact = typeof trajectory === 'string';
+  const data = Buffer.from(exact ? trajectory : trajectory.values, 'base64');
+  const values = exact
+    ? Array.from({ length: data.length / 4 }, (_, i) => data.readFloatLE(4 * i))
+    : Array.from({ length: data.length / 2 }, (_, i) => data.readInt16LE(2 * i) * trajectory.step);
   return values.map((value) => Math.min(255, Math.max(0, Math.round((value + 1) * 127.5))));
 }
 
@@ -37,7 +45,7 @@ const timeline = (page: Page) => page.locator('[data-role=timeline]');
 test('moves before the engine has arrived, and does not jump when it has', async ({ page }) => {
   test.setTimeout(120_000);
   const release = await withoutEngine(page);
-  await page.goto('./');
+  await page.goto('./?model=fashion');
   await expect(page.locator('[data-role=recorded]')).toBeVisible();
   await page.getByLabel('Speed').selectOption('4');
   const early = await pixels(page);
@@ -94,7 +102,7 @@ test('another picture is not taken for the recorded one', async ({ page }) => {
   page.on('request', (request) => {
     if (request.url().includes('/recordings/')) recordings.push(request.url());
   });
-  await page.goto('./?label=1');
+  await page.goto('./?model=fashion&label=1');
   await page.waitForLoadState();
   await expect(page.getByRole('progressbar')).toBeVisible();
   await expect(page.locator('[data-role=recorded]')).toHaveCount(0);
@@ -104,7 +112,7 @@ test('another picture is not taken for the recorded one', async ({ page }) => {
 
 test('works without the recording too', async ({ page }) => {
   await page.route('**/recordings/*.json', (route) => route.fulfill({ status: 200, body: '{"format":"spoiled"}' }));
-  await page.goto('./?iterations=16&play=0');
+  await page.goto('./?model=fashion&iterations=16&play=0');
   await waitForPhase(page, 'done');
   expect(new Set(await pixels(page)).size).toBeGreaterThan(20);
 });

@@ -60,10 +60,10 @@ async function heat(page: Page): Promise<Map<number, number>> {
   return new Map(cells.map(([position, value]) => [Number(position), Number(value)]));
 }
 
-test('weights without a map of real patches say so', async ({ page }) => {
+test('weights without a map of real tokens say so', async ({ page }) => {
   await page.route('**/patches.json', (route) => route.fulfill({ status: 404 }));
   await look(page);
-  await expect(section(page, 'path')).toContainText('These weights come without a map of real patches');
+  await expect(section(page, 'path')).toContainText('These weights come without a map of real tokens');
 });
 
 test('how a token came to be', async ({ page }) => {

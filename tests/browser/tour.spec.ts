@@ -64,7 +64,7 @@ test('the tour asks, sees what is done, and says what there is to learn', async 
       },
       learns: /yet it has a z/,
     },
-    { title: 'From noise to a patch', act: () => slide(page, 'inside', 0), learns: /alpha-bar is almost 0/ },
+    { title: 'From noise to a token', act: () => slide(page, 'inside', 0), learns: /alpha-bar is almost 0/ },
     {
       title: 'What else it could have been',
       act: async () => {
@@ -159,7 +159,7 @@ test('a word of the glossary explains itself by hover, focus and tap', async ({ 
   const word = page.locator('[data-role=article] [data-term=codebook]');
   const tip = page.getByRole('tooltip');
   await word.hover();
-  await expect(tip).toContainText('rounds every patch to the nearest entry');
+  await expect(tip).toContainText('rounds every piece to the nearest entry');
   // The pointer may go onto the tip.
   await tip.hover();
   await expect(tip).toBeVisible();

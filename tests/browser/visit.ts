@@ -3,8 +3,8 @@
 import { AxeBuilder } from '@axe-core/playwright';
 import { test as base, expect, type Page } from '@playwright/test';
 
-/** A small picture that is quick to make: the same one in every test that does not care. */
-export const QUICK = 'label=3&seed=7&cfg=2&iterations=4&steps=5&temperature=1&order=random&device=cpu';
+/** A small picture of the Fashion model that is quick to make: the same one in every test that does not care. */
+export const QUICK = 'model=fashion&label=3&seed=7&cfg=2&iterations=4&steps=5&temperature=1&order=random&device=cpu';
 
 /** `file` is set to each test file's name: another value makes Playwright start a browser of its own for the file. */
 export const test = base.extend<object, { file: string }>({
@@ -20,9 +20,9 @@ export async function waitForPhase(page: Page, phase: Phase, timeout = 40_000): 
   });
 }
 
-/** Visits the page with this query and waits until it is done. */
+/** Visits the page with this query and waits until it is done; with the Fashion model, unless the query names another. */
 export async function visit(page: Page, query: string, timeout?: number): Promise<void> {
-  await page.goto(`./?${query}`);
+  await page.goto(`./?${/(^|&)model=/.test(query) ? query : `model=fashion&${query}`}`);
   await waitForPhase(page, 'done', timeout);
 }
 

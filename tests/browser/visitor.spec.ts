@@ -209,7 +209,7 @@ test('the timeline stays in reach while one scrolls, and on a laptop all fits on
 });
 
 test('stops, and goes on when asked', async ({ page }) => {
-  await page.goto('./?label=1&seed=1&cfg=2&iterations=49&steps=50&device=cpu&play=1');
+  await page.goto('./?model=fashion&label=1&seed=1&cfg=2&iterations=49&steps=50&device=cpu&play=1');
   await waitForPhase(page, 'running');
   await page.getByRole('button', { name: 'Stop' }).click();
   await waitForPhase(page, 'ready');

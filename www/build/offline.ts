@@ -10,14 +10,14 @@ import { generateSW } from 'workbox-build';
  * Kept from the first visit on. Fonts: those of the page and of its formulas. Both CPU engines: the one that was used comes
  * from the browser's own cache; the other is small, and an updated browser may need it without a network.
  */
-const KEPT = [
+const kept = (opens: string): string[] => [
   'index.html',
   '*.svg',
   'assets/*.{js,css}',
   'assets/cpu-*.wasm',
   'assets/inter-latin-wght-*.woff2',
   'assets/KaTeX_*.woff2',
-  'weights/fashion/*',
+  `weights/${opens}/*`,
 ];
 
 /** The largest file under a folder, in bytes. */
@@ -28,8 +28,8 @@ function largest(folder: string): number {
   return Math.max(...sizes);
 }
 
-/** Writes sw.js next to the page. It must be the last plugin, since it lists the files of the others. */
-export function offline(hashes: Readonly<Record<string, string>>): Plugin {
+/** Writes sw.js next to the page, which opens with the model `opens`. It must be the last plugin, since it lists the files of the others. */
+export function offline(hashes: Readonly<Record<string, string>>, opens: string): Plugin {
   let out = '';
   let written = false;
   return {
@@ -49,7 +49,7 @@ export function offline(hashes: Readonly<Record<string, string>>): Plugin {
         if (!written) return;
         const { warnings } = await generateSW({
           globDirectory: out,
-          globPatterns: KEPT,
+          globPatterns: kept(opens),
           swDest: join(out, 'sw.js'),
           maximumFileSizeToCacheInBytes: largest(out),
           // Names under assets/ carry a hash of their content, weights carry it behind their name, as the page asks for them
@@ -58,7 +58,8 @@ export function offline(hashes: Readonly<Record<string, string>>): Plugin {
           manifestTransforms: [
             (entries) => ({
               manifest: entries.map((entry) => {
-                const hash = entry.url.endsWith('/model.safetensors') && hashes[dirname(entry.url)];
+                const hash =
+                  hashes[entry.url] ?? (entry.url.endsWith('/model.safetensors') && hashes[dirname(entry.url)]);
                 return hash ? { ...entry, url: `${entry.url}?v=${hash}`, revision: null } : entry;
               }),
             }),

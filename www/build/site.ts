@@ -5,12 +5,13 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, createReadStream, existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plugin } from 'vite';
+import { factsOf, type Facts } from './facts';
 
 const MODEL_FILES = ['config.json', 'model.safetensors'];
 /** The autoencoder of a model of latents. */
 const AUTOENCODER_FILES = ['autoencoder.json', 'autoencoder.safetensors'];
-/** Optional files of a model: principal axes of real patches, and measured quality. */
-const OPTIONAL_FILES = ['patches.json', 'iterations.json', 'sampling.json'];
+/** Optional files of a model: principal axes of real patches, measured quality, and whom to credit. */
+const OPTIONAL_FILES = ['patches.json', 'iterations.json', 'sampling.json', 'frontier.json', 'credits.json'];
 /** The engine's bundles. */
 const BUNDLES = ['cpu', 'cpu-relaxed', 'gpu'];
 
@@ -105,6 +106,11 @@ export function weightsHashes(models: string): Record<string, string> {
     return [`weights/${name}`, hash.digest('hex').slice(0, 12)];
   });
   return Object.fromEntries(hashes) as Record<string, string>;
+}
+
+/** What each model is, by the name of its folder. */
+export function modelFacts(models: string): Record<string, Facts> {
+  return Object.fromEntries(modelsIn(models).map((name) => [name, factsOf(join(models, name))]));
 }
 
 /** A content policy for the built page: it contacts no other host. */

@@ -71,6 +71,16 @@ export class EngineClient {
     return answer === 'stopped' ? null : answer;
   }
 
+  /** The picture of tokens; does not wait for the jobs before it. Rejects with an Error with a readable message. */
+  picture(tokens: Float32Array): Promise<Float32Array> {
+    return this.#race(this.#remote.picture(tokens));
+  }
+
+  /** The tokens of a picture; does not wait for the jobs before it. Rejects with an Error with a readable message. */
+  tokens(picture: Float32Array): Promise<Float32Array> {
+    return this.#race(this.#remote.tokens(picture));
+  }
+
   /**
    * Ends the running job before its next diffusion step, on a GPU after the current iteration, and drops the waiting
    * questions.

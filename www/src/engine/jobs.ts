@@ -59,12 +59,14 @@ export class Jobs {
     return this.#begin().explain(probe, token, settings);
   }
 
+  /** No job of its own: it is answered between two steps of the one under way. */
   async picture(tokens: Float32Array): Promise<Float32Array> {
-    return this.#begin().picture(tokens);
+    return this.#loaded().picture(tokens);
   }
 
+  /** Like `picture`, the other way. */
   async tokens(picture: Float32Array): Promise<Float32Array> {
-    return this.#begin().tokens(picture);
+    return this.#loaded().tokens(picture);
   }
 
   /** The job under way ends before its next diffusion step; on a GPU, where an iteration is one submission, after it. */
@@ -74,8 +76,13 @@ export class Jobs {
 
   /** The engine for a new job, which an earlier stop no longer concerns. */
   #begin(): Engine {
-    if (!this.#engine) throw new Error('No model is loaded. Load the page again.');
+    const engine = this.#loaded();
     this.#stopRequested = false;
+    return engine;
+  }
+
+  #loaded(): Engine {
+    if (!this.#engine) throw new Error('No model is loaded. Load the page again.');
     return this.#engine;
   }
 

@@ -62,7 +62,7 @@ function unpackPins(text: string, { tokens, tokenDim }: Geometry): Pins {
   if (bytes.length % (tokenDim + 2) !== 0) throw new Error('pins of the wrong size');
   for (let i = 0; i < bytes.length; i += tokenDim + 2) {
     const position = ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
-    if (position >= tokens || pins.has(position)) throw new Error('a pin where there is no patch');
+    if (position >= tokens || pins.has(position)) throw new Error('a pin where there is no token');
     pins.set(position, Float32Array.from(bytes.subarray(i + 2, i + 2 + tokenDim), fromByte));
   }
   return pins;

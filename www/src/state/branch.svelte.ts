@@ -88,7 +88,7 @@ export class Branch {
     const parts: string[] = [];
     const { seed, label, cfg, cfgSchedule, cfgEvery, iterations, steps, lateSteps, solver, temperature, order } =
       this.changes;
-    if (this.pins.size > 0) parts.push(this.pins.size === 1 ? '1 patch given' : `${this.pins.size} patches given`);
+    if (this.pins.size > 0) parts.push(this.pins.size === 1 ? '1 token given' : `${this.pins.size} tokens given`);
     if (label !== undefined) parts.push(label === null ? 'no class' : `class ${label}`);
     if (seed !== undefined) parts.push(`seed ${seed}`);
     if (cfg !== undefined) parts.push(`guidance ${cfg}`);

@@ -7,6 +7,7 @@ const geometry = {
   image: [4, 4] as [number, number],
   channels: 1,
   patch: 2,
+  tokenSide: 2,
   grid: [2, 2] as [number, number],
   tokens: 4,
   tokenDim: 4,

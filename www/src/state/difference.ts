@@ -13,18 +13,18 @@ export function pixelDifference(a: ArrayLike<number>, b: ArrayLike<number>): Flo
   });
 }
 
-/** [L]: the mean of a map of pixels over each token's patch; NaN for a token that only one picture has, or none. */
+/** [L]: the mean of a map of pixels over the pixels that each token covers; NaN for a token that only one picture has, or none. */
 export function tokenDifference(
   pixels: Float32Array,
   inBoth: readonly boolean[],
-  { image, patch, grid, tokens }: Geometry,
+  { image, tokenSide, grid, tokens }: Geometry,
 ): Float32Array {
   const means = Float32Array.from({ length: tokens }, (_, position) => (inBoth[position] ? 0 : NaN));
   pixels.forEach((value, i) => {
-    const row = Math.floor(i / image[1] / patch);
-    const column = Math.floor((i % image[1]) / patch);
+    const row = Math.floor(i / image[1] / tokenSide);
+    const column = Math.floor((i % image[1]) / tokenSide);
     const position = row * grid[1] + column;
-    means[position] = (means[position] ?? 0) + value / (patch * patch);
+    means[position] = (means[position] ?? 0) + value / tokenSide ** 2;
   });
   return means;
 }

@@ -31,6 +31,28 @@ export class FakeClient {
     });
   }
 
+  /** Pictures that were asked for: answered, in their order, when a test says so. */
+  readonly pictures: {
+    tokens: Float32Array;
+    answer: (image: Float32Array) => void;
+    fail: (message: string) => void;
+  }[] = [];
+  /** What the encoder makes of a picture. */
+  encode: (picture: Float32Array) => Float32Array = (picture) => picture;
+
+  picture(tokens: Float32Array): Promise<Float32Array> {
+    return new Promise((answer, reject) => {
+      const fail = (message: string): void => {
+        reject(new Error(message));
+      };
+      this.pictures.push({ tokens, answer, fail });
+    });
+  }
+
+  tokens(picture: Float32Array): Promise<Float32Array> {
+    return Promise.resolve(this.encode(picture));
+  }
+
   stop(): void {
     this.stops++;
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FRAME_MS, enlarge, filmFrame, indexed, shots, type FilmColours } from './film';
-import type { CellState, Scene } from './scene';
+import type { CellState } from './scene';
 import type { Extent } from './timeline';
 
 const COLOURS: FilmColours = {
@@ -18,14 +18,14 @@ const GEOMETRY = {
   image: [2, 4] as [number, number],
   channels: 1,
   patch: 2,
+  tokenSide: 2,
   grid: [1, 2] as [number, number],
   tokens: 2,
   tokenDim: 4,
 };
 
-function scene(cells: CellState[]): Scene {
-  const pixels = Uint8ClampedArray.from({ length: 32 }, (_, i) => (i % 4 === 3 ? 255 : 90));
-  return { iteration: 0, frame: 0, frames: 2, tokens: [], known: 0, cells, cfg: 1, timestep: 0, alphaBar: 0, pixels };
+function scene(cells: CellState[]) {
+  return { pixels: Uint8ClampedArray.from({ length: 32 }, (_, i) => (i % 4 === 3 ? 255 : 90)), cells };
 }
 
 const even = (iterations: number, frames: number): Extent => ({

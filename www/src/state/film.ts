@@ -1,7 +1,7 @@
 // A decoding as a film: its moments, their durations, and its frames.
 // Frames are plain pixels, so that a GIF, a video and a test see the same.
 
-import type { CellState, Scene } from './scene';
+import type { CellState, Pixels, Scene } from './scene';
 import type { Geometry } from './settings';
 import { lastMoment, momentAt, type Extent } from './timeline';
 
@@ -50,7 +50,7 @@ export function shots(extent: Extent, recorded: number): Shot[] {
 }
 
 /** RGBA blown up by a whole number, every pixel a square. */
-export function enlarge(pixels: Uint8ClampedArray, width: number, scale: number): Uint8ClampedArray<ArrayBuffer> {
+export function enlarge(pixels: Uint8ClampedArray, width: number, scale: number): Pixels {
   const height = pixels.length / 4 / width;
   const source = new Uint32Array(pixels.slice().buffer);
   const out = new Uint32Array(source.length * scale * scale);
@@ -88,17 +88,17 @@ function marks(state: CellState, side: number, colours: FilmColours): (x: number
 
 /** A frame at `scale` times the picture's size, as RGBA: masks hatched, the tokens in work framed. */
 export function filmFrame(
-  scene: Scene,
-  { image, grid, patch }: Geometry,
+  { pixels, cells }: Pick<Scene, 'cells'> & { pixels: Pixels },
+  { image, grid, tokenSide }: Geometry,
   scale: number,
   colours: FilmColours,
-): Uint8ClampedArray<ArrayBuffer> {
-  const frame = enlarge(scene.pixels, image[1], scale);
+): Pixels {
+  const frame = enlarge(pixels, image[1], scale);
   // Nothing is left to mark on a finished picture.
-  if (scene.cells.every((state) => state === 'known' || state === 'newest')) return frame;
+  if (cells.every((state) => state === 'known' || state === 'newest')) return frame;
   const width = image[1] * scale;
-  const side = patch * scale;
-  scene.cells.forEach((state, position) => {
+  const side = tokenSide * scale;
+  cells.forEach((state, position) => {
     if (state === 'known') return;
     const mark = marks(state, side, colours);
     const top = Math.floor(position / grid[1]) * side;

@@ -1,26 +1,51 @@
 // The page's words, each in a sentence or two: what Term shows, and the glossary at the end of the article.
 // Names follow Li et al., arXiv 2406.11838.
 
+import type { ModelInfo } from '../engine/types';
+
 export interface Entry {
   /** The spelling inside a sentence. */
   name: string;
   meaning: string;
 }
 
-export const GLOSSARY = {
+/** What the words depend on. */
+export type GlossaryFacts = Pick<
+  ModelInfo,
+  'tokenizer' | 'channels' | 'grid' | 'tokens' | 'tokenSide' | 'tokenDim' | 'buffer' | 'defaults'
+>;
+
+type Meaning = string | ((facts: GlossaryFacts) => string);
+
+const WORDS = {
   patch: {
     name: 'patch',
-    meaning: 'A small square of the picture, here 4 by 4 pixels. The picture is a grid of 7 by 7 of them.',
+    meaning: ({ grid: [rows, columns], tokenSide: side }) =>
+      `A small square of the picture, here ${side} by ${side} pixels. The picture is a grid of ${rows} by ${columns} of them.`,
   },
   token: {
     name: 'token',
+    meaning: (facts) =>
+      facts.tokenizer === 'pixel'
+        ? `One piece of the picture as numbers: the ${facts.tokenDim} ${facts.channels === 1 ? 'grey' : 'colour'} values of a patch, from −1 (black) to 1 (white). ${facts.tokens} tokens make a picture.`
+        : `One piece of the picture as numbers: ${facts.tokenDim} of them, a latent. The decoder of an autoencoder makes ${facts.tokenSide} by ${facts.tokenSide} pixels of it, and it influences a bit more. ${facts.tokens} tokens make a picture.`,
+  },
+  latent: {
+    name: 'latent',
+    meaning: ({ tokenizer, tokenDim, tokenSide: side }) =>
+      tokenizer === 'pixel'
+        ? 'What an autoencoder makes of a picture: fewer numbers. The tokens here are the pixels themselves.'
+        : `What an autoencoder makes of a picture: fewer numbers. Here ${tokenDim} stand for ${side} by ${side} pixels.`,
+  },
+  autoencoder: {
+    name: 'autoencoder',
     meaning:
-      'One piece of the picture as numbers: the 16 grey values of a patch, from −1 (black) to 1 (white). 49 tokens make a picture.',
+      'Two networks trained together: the encoder turns a picture into latents, the decoder turns latents into a picture. It rounds nothing to a list of entries.',
   },
   codebook: {
     name: 'codebook',
     meaning:
-      'A fixed list of possible tokens. Most generators that work token by token pick entries from one, which rounds every patch to the nearest entry. There is none here.',
+      'A fixed list of possible tokens. Most generators that work token by token pick entries from one, which rounds every piece to the nearest entry. There is none here.',
   },
   mask: {
     name: 'mask',
@@ -32,8 +57,8 @@ export const GLOSSARY = {
   },
   iteration: {
     name: 'iteration',
-    meaning:
-      'One round: the transformer reads what is known, then the head makes a few more tokens known. 16 rounds make a picture here, unless set otherwise.',
+    meaning: ({ defaults }) =>
+      `One round: the transformer reads what is known, then the head makes a few more tokens known. ${defaults.iterations} rounds make a picture here, unless set otherwise.`,
   },
   autoregressive: {
     name: 'autoregressive',
@@ -51,8 +76,8 @@ export const GLOSSARY = {
   },
   buffer: {
     name: 'buffer',
-    meaning:
-      'Extra positions in front of the tokens that hold the class, so that the encoder has something to read when nothing is known. 8 of them here.',
+    meaning: ({ buffer }) =>
+      `Extra positions in front of the tokens that hold the class, so that the encoder has something to read when nothing is known. ${buffer} of them here.`,
   },
   attention: {
     name: 'attention',
@@ -62,7 +87,7 @@ export const GLOSSARY = {
   z: {
     name: 'z',
     meaning:
-      'The vector the transformer writes for a place, 128 numbers here. It describes what belongs there: a whole distribution of patches, not one patch.',
+      'The vector the transformer writes for a place. It describes what belongs there: a whole distribution of tokens, not one token.',
   },
   head: {
     name: 'head',
@@ -81,7 +106,8 @@ export const GLOSSARY = {
   },
   'diffusion-step': {
     name: 'diffusion step',
-    meaning: 'One small move from noise towards a token. 50 of them make a token here, unless set otherwise.',
+    meaning: ({ defaults }) =>
+      `One small move from noise towards a token. ${defaults.steps} of them make a token here, unless set otherwise.`,
   },
   solver: {
     name: 'solver',
@@ -117,14 +143,22 @@ export const GLOSSARY = {
     meaning:
       'Exponential moving average: the weights used here are a running mean over the last stretch of training, which draws better than the last weights alone.',
   },
-} satisfies Record<string, Entry>;
+} satisfies Record<string, { name: string; meaning: Meaning }>;
 
-export type TermId = keyof typeof GLOSSARY;
+export type TermId = keyof typeof WORDS;
+
+/** A term, as the page's model has it. */
+export function entryOf(id: TermId, facts: GlossaryFacts): Entry {
+  const { name, meaning }: { name: string; meaning: Meaning } = WORDS[id];
+  return { name, meaning: typeof meaning === 'string' ? meaning : meaning(facts) };
+}
 
 /** All entries in the order of their names. */
-export const ENTRIES: readonly (Entry & { id: TermId })[] = (Object.entries(GLOSSARY) as [TermId, Entry][])
-  .map(([id, entry]) => ({ id, ...entry }))
-  .sort((a, b) => a.name.localeCompare(b.name, 'en', { sensitivity: 'base' }));
+export function entries(facts: GlossaryFacts): readonly (Entry & { id: TermId })[] {
+  return (Object.keys(WORDS) as TermId[])
+    .map((id) => ({ id, ...entryOf(id, facts) }))
+    .sort((a, b) => a.name.localeCompare(b.name, 'en', { sensitivity: 'base' }));
+}
 
 /** A stretch of text, or a term of the glossary in it. */
 export type Segment = string | { id: TermId; text: string };
@@ -137,8 +171,8 @@ export function segments(text: string): Segment[] {
     .map((part) => {
       const [, id, shown] = /^\[([^:\]]+)(?::([^\]]+))?\]$/.exec(part) ?? [];
       if (id === undefined) return part;
-      if (!(id in GLOSSARY)) throw new Error(`The glossary has no term "${id}"; add it, or mark another one.`);
+      if (!(id in WORDS)) throw new Error(`The glossary has no term "${id}"; add it, or mark another one.`);
       const known = id as TermId;
-      return { id: known, text: shown ?? GLOSSARY[known].name };
+      return { id: known, text: shown ?? WORDS[known].name };
     });
 }

@@ -1,4 +1,4 @@
-// Orders as the page draws them: the engine's fixed ones for their pictures, and one made by hand, a patch at a time.
+// Orders as the page draws them: the engine's fixed ones for their pictures, and one made by hand, a token at a time.
 // Section 3.4 of the paper: any order works, since training used random ones.
 
 /** Rows and columns of the grid. */
@@ -43,12 +43,12 @@ function spiral([rows, columns]: Grid): number[] {
   }
 }
 
-/** A patch taken next; one that is taken already changes nothing. */
+/** A token taken next; one that is taken already changes nothing. */
 export function take(taken: readonly number[], position: number): readonly number[] {
   return taken.includes(position) ? taken : [...taken, position];
 }
 
-/** The order with the patches not taken yet behind it, at random: the same ones for the same seed. */
+/** The order with the tokens not taken yet behind it, at random: the same ones for the same seed. */
 export function restAtRandom(taken: readonly number[], count: number, seed: number): number[] {
   const rest = Array.from({ length: count }, (_, position) => position).filter((position) => !taken.includes(position));
   const next = randomFrom(seed);

@@ -58,10 +58,10 @@ export function narrate(scene: Scene, iterations: number, label: string | null):
     case 'diffusion': {
       const start =
         scene.frame === 0
-          ? `${count(now, 'token')} start${now === 1 ? 's' : ''} as pure noise: ${now === 1 ? 'a patch' : 'patches'} of random numbers.`
+          ? `${count(now, 'token')} start${now === 1 ? 's' : ''} as pure noise: nothing but random numbers.`
           : now === 1
-            ? 'Guided by its z, the diffusion head turns noise into pixels for 1 token.'
-            : `The diffusion head turns noise into pixels for ${now} tokens at once, each guided by its own z.`;
+            ? 'Guided by its z, the diffusion head turns noise into 1 token.'
+            : `The diffusion head turns noise into ${now} tokens at once, each guided by its own z.`;
       return { heading, text: `${start} Diffusion step ${scene.frame} of ${scene.frames - 1}.` };
     }
     case 'finished': {
@@ -69,7 +69,7 @@ export function narrate(scene: Scene, iterations: number, label: string | null):
       if (done === total) {
         return {
           heading,
-          text: `All ${total} tokens are known: the picture is finished. Every pixel came out of the diffusion head, none from a codebook.`,
+          text: `All ${total} tokens are known: the picture is finished. Every token came out of the diffusion head, none from a codebook.`,
         };
       }
       return {

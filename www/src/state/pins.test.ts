@@ -5,7 +5,7 @@ import {
   erase,
   invert,
   paint,
-  patchAt,
+  positionAt,
   pin,
   pinnedCount,
   pinsOf,
@@ -27,6 +27,7 @@ const geometry = {
   image: [4, 6] as [number, number],
   channels: 1,
   patch: 2,
+  tokenSide: 2,
   grid: [2, 3] as [number, number],
   tokens: 6,
   tokenDim: 4,
@@ -142,8 +143,8 @@ describe('strokes', () => {
   it('stop at the edge of the picture', () => {
     const sketch = paint(empty(), [-3, 3], [0, 3], { size: 1, tone: 9 }, geometry);
     expect(Array.from(sketch.pixels).flatMap((value, i) => (value ? [i] : []))).toEqual([18]);
-    expect(patchAt([6, 0], geometry)).toBeNull();
-    expect(patchAt([5, 3], geometry)).toBe(5);
+    expect(positionAt([6, 0], geometry)).toBeNull();
+    expect(positionAt([5, 3], geometry)).toBe(5);
   });
 
   it('rub out whole patches, for good', () => {

@@ -1,4 +1,4 @@
-// The visitor's drawing: a sketch of pixels with pinned patches, and the strokes that change it.
+// The visitor's drawing: a sketch of pixels with pinned tokens, and the strokes that change it.
 // Every change is a function from one sketch to the next, so undo returns to an earlier one.
 
 import type { Pins } from './branch.svelte';
@@ -6,7 +6,7 @@ import { fromByte, toByte } from './scene';
 import type { Geometry } from './settings';
 
 export interface Sketch {
-  /** [channels, height, width]: bytes as on screen. Patches that are not pinned keep what they held. */
+  /** [channels, height, width]: bytes as on screen. Tokens that are not pinned keep what their pixels held. */
   readonly pixels: Uint8Array;
   /** [L], 1 = given. */
   readonly pinned: Uint8Array;
@@ -22,35 +22,35 @@ export interface Brush {
   readonly tone: number;
 }
 
-/** The tone of unknown patches: black, the background of the training pictures. */
+/** The tone of unknown tokens: black, the background of the training pictures. */
 const BACKGROUND = 0;
 
-/** The position of the patch a pixel lies in; null outside of the picture. */
-export function patchAt([x, y]: Point, { image: [height, width], patch, grid }: Geometry): number | null {
+/** The position of the token that covers a pixel; null outside of the picture. */
+export function positionAt([x, y]: Point, { image: [height, width], tokenSide, grid }: Geometry): number | null {
   if (x < 0 || y < 0 || x >= width || y >= height) return null;
-  return Math.floor(y / patch) * grid[1] + Math.floor(x / patch);
+  return Math.floor(y / tokenSide) * grid[1] + Math.floor(x / tokenSide);
 }
 
-/** Where each number of a token lies in [channels, height, width]. */
-function tokenIndices(position: number, { image, patch, grid, tokenDim }: Geometry): number[] {
+/** Where the pixels that a token covers lie in [channels, height, width], the channel slowest. */
+function coveredBy(position: number, { image, channels, tokenSide: side, grid }: Geometry): number[] {
   const [height, width] = image;
-  const top = Math.floor(position / grid[1]) * patch;
-  const left = (position % grid[1]) * patch;
-  return Array.from({ length: tokenDim }, (_, i) => {
-    const channel = Math.floor(i / (patch * patch));
-    const row = Math.floor(i / patch) % patch;
-    return channel * height * width + (top + row) * width + left + (i % patch);
+  const top = Math.floor(position / grid[1]) * side;
+  const left = (position % grid[1]) * side;
+  return Array.from({ length: channels * side * side }, (_, i) => {
+    const channel = Math.floor(i / (side * side));
+    const row = Math.floor(i / side) % side;
+    return channel * height * width + (top + row) * width + left + (i % side);
   });
 }
 
-/** The sketch of RGBA as shown, with the patches pinned that are known. */
+/** The sketch of RGBA as shown, with the tokens pinned that are known. */
 export function sketchOf(rgba: ArrayLike<number>, known: readonly boolean[], geometry: Geometry): Sketch {
   const [height, width] = geometry.image;
   const plane = height * width;
   const pixels = new Uint8Array(geometry.channels * plane);
   const pinned = Uint8Array.from({ length: geometry.tokens }, (_, position) => (known[position] ? 1 : 0));
   for (let i = 0; i < plane; i++) {
-    const position = patchAt([i % width, Math.floor(i / width)], geometry);
+    const position = positionAt([i % width, Math.floor(i / width)], geometry);
     for (let c = 0; c < geometry.channels; c++) {
       pixels[c * plane + i] = position !== null && pinned[position] ? (rgba[4 * i + c] ?? BACKGROUND) : BACKGROUND;
     }
@@ -71,25 +71,25 @@ export function sketchOfImage(rgba: ArrayLike<number>, geometry: Geometry): Sket
   return sketchOf(grey, Array<boolean>(geometry.tokens).fill(true), geometry);
 }
 
-/** The sketch as RGBA; patches that are not pinned are transparent. */
+/** The sketch as RGBA; tokens that are not pinned are transparent. */
 export function sketchPixels({ pixels, pinned }: Sketch, geometry: Geometry): Uint8ClampedArray<ArrayBuffer> {
   const [height, width] = geometry.image;
   const plane = height * width;
   const out = new Uint8ClampedArray(plane * 4);
   for (let i = 0; i < plane; i++) {
-    const position = patchAt([i % width, Math.floor(i / width)], geometry) ?? 0;
+    const position = positionAt([i % width, Math.floor(i / width)], geometry) ?? 0;
     for (let c = 0; c < 3; c++) out[4 * i + c] = pixels[Math.min(c, geometry.channels - 1) * plane + i] ?? 0;
     out[4 * i + 3] = pinned[position] ? 255 : 0;
   }
   return out;
 }
 
-/** The pinned patches as tokens. */
+/** The pinned tokens. */
 export function pinsOf({ pixels, pinned }: Sketch, geometry: Geometry): Pins {
   const pins = new Map<number, Float32Array>();
   pinned.forEach((given, position) => {
     if (!given) return;
-    const indices = tokenIndices(position, geometry);
+    const indices = coveredBy(position, geometry);
     pins.set(
       position,
       Float32Array.from(indices, (at) => fromByte(pixels[at] ?? 0)),
@@ -98,19 +98,19 @@ export function pinsOf({ pixels, pinned }: Sketch, geometry: Geometry): Pins {
   return pins;
 }
 
-/** The sketch these pins came from, with nothing in the other patches. */
+/** The sketch these pins came from, with nothing in the others. */
 export function sketchFromPins(pins: Pins, geometry: Geometry): Sketch {
   const [height, width] = geometry.image;
   const pixels = new Uint8Array(geometry.channels * height * width).fill(BACKGROUND);
   const pinned = new Uint8Array(geometry.tokens);
   for (const [position, token] of pins) {
     pinned[position] = 1;
-    tokenIndices(position, geometry).forEach((at, i) => (pixels[at] = toByte(token[i] ?? 0)));
+    coveredBy(position, geometry).forEach((at, i) => (pixels[at] = toByte(token[i] ?? 0)));
   }
   return { pixels, pinned };
 }
 
-/** How many patches are pinned. */
+/** How many tokens are pinned. */
 export function pinnedCount({ pinned }: Sketch): number {
   return pinned.reduce((n, given) => n + given, 0);
 }
@@ -161,24 +161,24 @@ export function paint(sketch: Sketch, from: Point, to: Point, { size, tone }: Br
   const pinned = sketch.pinned.slice();
   for (const [x, y] of covered(from, to, size, geometry.image)) {
     for (let c = 0; c < geometry.channels; c++) pixels[c * height * width + y * width + x] = tone;
-    pinned[patchAt([x, y], geometry) ?? 0] = 1;
+    pinned[positionAt([x, y], geometry) ?? 0] = 1;
   }
   return { pixels, pinned };
 }
 
-/** Erases every patch under a straight stroke: it is masked and empty. */
+/** Erases every token under a straight stroke: it is masked and empty. */
 export function erase(sketch: Sketch, from: Point, to: Point, size: number, geometry: Geometry): Sketch {
   const pixels = sketch.pixels.slice();
   const pinned = sketch.pinned.slice();
-  const patches = new Set(covered(from, to, size, geometry.image).map((point) => patchAt(point, geometry) ?? 0));
-  for (const position of patches) {
+  const positions = new Set(covered(from, to, size, geometry.image).map((point) => positionAt(point, geometry) ?? 0));
+  for (const position of positions) {
     pinned[position] = 0;
-    for (const at of tokenIndices(position, geometry)) pixels[at] = BACKGROUND;
+    for (const at of coveredBy(position, geometry)) pixels[at] = BACKGROUND;
   }
   return { pixels, pinned };
 }
 
-/** Pins or unpins patches; their pixels stay for a later pin. */
+/** Pins or unpins tokens; their pixels stay for a later pin. */
 export function pin(sketch: Sketch, positions: Iterable<number>, given: boolean): Sketch {
   const pinned = sketch.pinned.slice();
   for (const position of positions) pinned[position] = given ? 1 : 0;

@@ -1,7 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import type { IterationEvent } from '../engine/types';
 import { narrate, stageOf, working } from './narration';
-import { findToken, fromByte, patchPixels, placeInWords, ranksOf, sceneAt, toByte } from './scene';
+import {
+  blankPixels,
+  cropPixels,
+  findToken,
+  fromByte,
+  imagePixels,
+  patchPixels,
+  placeInWords,
+  ranksOf,
+  sceneAt,
+  toByte,
+  tokensAt,
+} from './scene';
 import { tokenizerOf } from './tokenizer';
 
 // A 4x4 picture of four 2x2 patches, made in two iterations of one diffusion step: tokens 2 and 1 first, then 0 and 3.
@@ -10,6 +22,7 @@ const geometry = {
   image: [4, 4] as [number, number],
   channels: 1,
   patch: 2,
+  tokenSide: 2,
   grid: [2, 2] as [number, number],
   tokens: 4,
   tokenDim: 4,
@@ -23,7 +36,7 @@ function event(
   before: number[],
   after: number[],
 ): IterationEvent {
-  const { encode } = tokenizerOf(geometry);
+  const { encode } = tokenizerOf(geometry)!;
   const maskAfter = maskBefore.map((m, i) => (tokens.includes(i) ? 0 : m));
   const frame = (v: number): number[] => tokens.flatMap((t) => [v, v, v, v + t / 10]);
   return {
@@ -52,6 +65,10 @@ function greys(pixels: Uint8ClampedArray): number[] {
   return Array.from({ length: pixels.length / 4 }, (_, i) => pixels[4 * i]!);
 }
 
+/** The picture of the tokens at a place. */
+const greysAt = (of: readonly IterationEvent[], iteration: number, frame: number): number[] =>
+  greys(imagePixels(tokenizerOf(geometry)!.decode(tokensAt(of, { iteration, frame }, geometry)), geometry));
+
 describe('toByte', () => {
   it('gives back the byte of fromByte, through 32 bits', () => {
     for (let byte = 0; byte < 256; byte++) expect(toByte(Math.fround(fromByte(byte)))).toBe(byte);
@@ -73,28 +90,29 @@ describe('sceneAt', () => {
   it('is all mask and mid-grey before anything is recorded', () => {
     const scene = sceneAt([], { iteration: 0, frame: -1 }, geometry);
     expect(scene.cells).toEqual(['masked', 'masked', 'masked', 'masked']);
-    expect(new Set(greys(scene.pixels))).toEqual(new Set([128]));
+    expect(new Set(greysAt([], 0, -1))).toEqual(new Set([128]));
+    expect(new Set(greys(blankPixels(geometry)))).toEqual(new Set([128]));
     expect(stageOf(scene)).toBe('waiting');
   });
 
   it('shows noise at frame 0, in the places of the tokens', () => {
     const scene = sceneAt(events, { iteration: 0, frame: 0 }, geometry);
     expect(scene.cells).toEqual(['masked', 'active', 'active', 'masked']);
-    expect(greys(scene.pixels)).toEqual([128, 128, 0, 0, 128, 128, 0, 0, 0, 0, 128, 128, 0, 0, 128, 128]);
+    expect(greysAt(events, 0, 0)).toEqual([128, 128, 0, 0, 128, 128, 0, 0, 0, 0, 128, 128, 0, 0, 128, 128]);
     expect(scene.timestep).toBe(999);
   });
 
   it("shows the event's own picture at the last frame", () => {
     const scene = sceneAt(events, { iteration: 0, frame: 1 }, geometry);
     expect(scene.cells).toEqual(['masked', 'newest', 'newest', 'masked']);
-    expect(greys(scene.pixels)).toEqual(half.map(toByte));
+    expect(greysAt(events, 0, 1)).toEqual(half.map(toByte));
   });
 
   it('marks what was just finished and what comes next while the transformer reads', () => {
     const scene = sceneAt(events, { iteration: 1, frame: -1 }, geometry);
     expect(scene.cells).toEqual(['chosen', 'newest', 'newest', 'chosen']);
     expect(scene.known).toBe(2);
-    expect(greys(scene.pixels)).toEqual(half.map(toByte));
+    expect(greysAt(events, 1, -1)).toEqual(half.map(toByte));
   });
 });
 
@@ -107,7 +125,7 @@ describe('a picture that does not begin empty', () => {
     const scene = sceneAt([pinned], { iteration: 0, frame: -1 }, geometry);
     expect(scene.cells).toEqual(['known', 'masked', 'chosen', 'masked']);
     expect(scene.known).toBe(1);
-    expect(greys(scene.pixels)).toEqual(given.map(toByte));
+    expect(greysAt([pinned], 0, -1)).toEqual(given.map(toByte));
   });
 });
 
@@ -131,6 +149,15 @@ describe('tokens', () => {
     const colour = { ...geometry, channels: 3, tokenDim: 12 };
     const token = Float32Array.from([-1, -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1]);
     expect(Array.from(patchPixels(token, colour).subarray(0, 4))).toEqual([0, 128, 255, 255]);
+  });
+});
+
+describe('cropPixels', () => {
+  it('cuts out what a token covers', () => {
+    const picture = Uint8ClampedArray.from({ length: 64 }, (_, i) => Math.floor(i / 4));
+    const rows = (...at: number[]): number[] => at.flatMap((pixel) => [pixel, pixel, pixel, pixel]);
+    expect(Array.from(cropPixels(picture, 1, geometry))).toEqual(rows(2, 3, 6, 7));
+    expect(Array.from(cropPixels(picture, 2, geometry))).toEqual(rows(8, 9, 12, 13));
   });
 });
 

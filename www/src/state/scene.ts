@@ -1,10 +1,9 @@
-// What is shown at a moment: scene = f(events, place). This file has no state.
+// What is shown at a moment: scene = f(events, place). This file has no state. Its picture is made in pictures.svelte.ts.
 // Pixels are bytes as the command line writes them: clamp(round((v + 1) * 127.5), 0, 255).
 
 import type { IterationEvent } from '../engine/types';
 import type { Geometry } from './settings';
 import type { Place } from './timeline';
-import { tokenizerOf } from './tokenizer';
 
 /** A token's state at a moment. `chosen` has its z, `active` is being denoised, `newest` was finished last. */
 export type CellState = 'masked' | 'chosen' | 'active' | 'newest' | 'known';
@@ -25,9 +24,10 @@ export interface Scene {
   cfg: number | null;
   timestep: number | null;
   alphaBar: number | null;
-  /** RGBA of the whole picture. */
-  pixels: Uint8ClampedArray<ArrayBuffer>;
 }
+
+/** RGBA. */
+export type Pixels = Uint8ClampedArray<ArrayBuffer>;
 
 /** A pixel value in [-1, 1] as a byte. */
 export function toByte(value: number): number {
@@ -40,7 +40,7 @@ export function fromByte(byte: number): number {
 }
 
 /** Planes of `channels` values as RGBA; one channel is grey. */
-function toRgba(values: Float32Array, plane: number, channels: number): Uint8ClampedArray<ArrayBuffer> {
+function toRgba(values: Float32Array, plane: number, channels: number): Pixels {
   const out = new Uint8ClampedArray(plane * 4);
   for (let i = 0; i < plane; i++) {
     for (let c = 0; c < 3; c++) {
@@ -52,18 +52,31 @@ function toRgba(values: Float32Array, plane: number, channels: number): Uint8Cla
 }
 
 /** A whole picture, [channels, height, width], as RGBA. */
-export function imagePixels(image: Float32Array, { image: [height, width], channels }: Geometry) {
+export function imagePixels(image: Float32Array, { image: [height, width], channels }: Geometry): Pixels {
   return toRgba(image, height * width, channels);
 }
 
-/** The picture that tokens [L, tokenDim] stand for, as RGBA. */
-export function tokenPixels(tokens: Float32Array, geometry: Geometry): Uint8ClampedArray<ArrayBuffer> {
-  return imagePixels(tokenizerOf(geometry).decode(tokens), geometry);
+/** A picture before anything is known of it: grey, which is the middle of what pixels can be. */
+export function blankPixels({ image: [height, width] }: Pick<Geometry, 'image'>): Pixels {
+  return new Uint8ClampedArray(4 * height * width).map((_, i) => (i % 4 === 3 ? 255 : 128));
 }
 
-/** One token as RGBA of patch x patch pixels. */
-export function patchPixels(token: Float32Array, { patch, channels }: Geometry): Uint8ClampedArray<ArrayBuffer> {
+/** One token of pixels as RGBA of patch x patch pixels. */
+export function patchPixels(token: Float32Array, { patch, channels }: Geometry): Pixels {
   return toRgba(token, patch * patch, channels);
+}
+
+/** The part of a picture that a token covers, as RGBA of tokenSide x tokenSide pixels. */
+export function cropPixels(picture: Pixels, position: number, { image, grid, tokenSide }: Geometry): Pixels {
+  const width = image[1];
+  const top = Math.floor(position / grid[1]) * tokenSide;
+  const left = (position % grid[1]) * tokenSide;
+  const out = new Uint8ClampedArray(4 * tokenSide * tokenSide);
+  for (let y = 0; y < tokenSide; y++) {
+    const from = 4 * ((top + y) * width + left);
+    out.set(picture.subarray(from, from + 4 * tokenSide), 4 * y * tokenSide);
+  }
+  return out;
 }
 
 /** The numbers of the iteration's `slot`-th token at a frame. */
@@ -123,7 +136,7 @@ export function cellsAt(
 }
 
 /** [L, tokenDim]: the tokens at a place, 0 where nothing is known; those under way as they are at that frame. */
-function tokensAt(events: readonly IterationEvent[], place: Place, geometry: Geometry): Float32Array {
+export function tokensAt(events: readonly IterationEvent[], place: Place, geometry: Geometry): Float32Array {
   const event = events[place.iteration];
   const before = event?.before ?? events[place.iteration - 1]?.after;
   const tokens = before?.slice() ?? new Float32Array(geometry.tokens * geometry.tokenDim);
@@ -136,7 +149,7 @@ function tokensAt(events: readonly IterationEvent[], place: Place, geometry: Geo
 }
 
 /** The scene at a place. If the place's iteration is not recorded yet, it shows what is known before it. */
-export function sceneAt(events: readonly IterationEvent[], place: Place, geometry: Geometry): Scene {
+export function sceneAt(events: readonly IterationEvent[], place: Place, geometry: Pick<Geometry, 'tokens'>): Scene {
   const event = events[place.iteration];
   return {
     iteration: place.iteration,
@@ -148,7 +161,6 @@ export function sceneAt(events: readonly IterationEvent[], place: Place, geometr
     cfg: event?.cfg ?? null,
     timestep: event?.timesteps[Math.max(0, place.frame)] ?? null,
     alphaBar: event?.alphaBar[Math.max(0, place.frame)] ?? null,
-    pixels: tokenPixels(tokensAt(events, place, geometry), geometry),
   };
 }
 

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { IterationEvent } from '../engine/types';
 import { Branch, type Choices } from './branch.svelte';
 import { NO_PINS } from './decodestate';
 import { FakeClient, eventOf } from './fake-client';
@@ -22,6 +23,7 @@ const GEOMETRY = {
   image: [2, 2] as [number, number],
   channels: 1,
   patch: 1,
+  tokenSide: 1,
   grid: [2, 2] as [number, number],
   tokens: 4,
   tokenDim: 1,
@@ -32,18 +34,22 @@ let branches: Branch[];
 let active: Branch;
 let arrived: Branch[];
 let failed: [Branch, unknown][];
+let computed: IterationEvent[];
+let replaced: [Branch, readonly IterationEvent[], readonly IterationEvent[]][];
 let scheduler: Scheduler;
 
 beforeEach(() => {
   fake = new FakeClient();
   active = new Branch(CHOICES);
   branches = [active];
-  [arrived, failed] = [[], []];
+  [arrived, failed, computed, replaced] = [[], [], [], []];
   scheduler = new Scheduler({
     branches: () => branches,
     first: () => active,
     client: () => Promise.resolve(fake.client),
     geometry: () => GEOMETRY,
+    computed: (_, event) => computed.push(event),
+    replaced: (...all) => replaced.push(all),
     arrived: (branch) => arrived.push(branch),
     failed: (branch, error) => failed.push([branch, error]),
   });
@@ -155,6 +161,8 @@ describe('the scheduler', () => {
     await settled();
     expect(active.own).not.toBe(recorded);
     expect(active.own).toHaveLength(4);
+    expect(computed).toEqual(active.own);
+    expect(replaced).toEqual([[active, recorded, active.own]]);
   });
 
   it('starts nothing as long as there is no engine', () => {
@@ -163,6 +171,8 @@ describe('the scheduler', () => {
       first: () => active,
       client: () => null,
       geometry: () => GEOMETRY,
+      computed: () => undefined,
+      replaced: () => undefined,
       arrived: () => undefined,
       failed: () => undefined,
     });

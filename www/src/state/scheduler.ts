@@ -16,6 +16,10 @@ interface Host {
   /** Null as long as there is no engine. */
   client: (branch: Branch) => Promise<EngineClient> | null;
   geometry: () => Geometry;
+  /** An iteration is there, also one that is not shown yet. */
+  computed: (branch: Branch, event: IterationEvent) => void;
+  /** A recording is about to be replaced by an equal one. */
+  replaced: (branch: Branch, before: readonly IterationEvent[], after: readonly IterationEvent[]) => void;
   /** A branch has a new iteration, or has ended. */
   arrived: (branch: Branch) => void;
   failed: (branch: Branch, error: unknown) => void;
@@ -110,6 +114,7 @@ export class Scheduler {
         },
         (event) => {
           if (!wanted()) return;
+          this.#host.computed(branch, event);
           if (silent) {
             quietly.push(event);
           } else {
@@ -121,6 +126,7 @@ export class Scheduler {
       if (!wanted()) return;
       if (silent) {
         this.#confirm = null;
+        this.#host.replaced(branch, branch.own, quietly);
         branch.own = quietly;
       }
       branch.status = end;

@@ -8,13 +8,15 @@ import type { Loaded } from '../engine/worker';
 import { MOST_BRANCHES, embedded, formatSights, parseSights, type Sights } from './address';
 import { Branch, type Choices, type ForkSpec } from './branch.svelte';
 import { Engines } from './engines.svelte';
+import { factsOf, opens } from './models';
 import { fetchPatches, type Patches } from './patches';
+import { Pictures } from './pictures.svelte';
 import { Player } from './player.svelte';
 import { Questions } from './questions.svelte';
-import { RECORDED, fetchRecording, isRecorded } from './recording';
+import { fetchRecording, isRecorded } from './recording';
 import { orderOf, ranksOf } from './scene';
 import { Scheduler } from './scheduler';
-import { CHOICES, FASHION, formatSettings, parseSettings } from './settings';
+import { CHOICES, defaultSettings, formatSettings, parseSettings } from './settings';
 import type { Geometry, ModelFacts, PageSettings, Problem } from './settings';
 import { NO_PINS, before } from './decodestate';
 import { momentOf } from './timeline';
@@ -57,7 +59,12 @@ export class Session {
     geometry: () => this.facts,
     failed: (error) => (this.error = message(error)),
   });
-  page: Omit<PageSettings, keyof Choices> = $state.raw({ model: RECORDED, device: 'auto', play: true });
+  readonly pictures = new Pictures({
+    client: (branch) => this.#engineOf(branch),
+    geometry: () => this.facts,
+    failed: (error) => (this.error = message(error)),
+  });
+  page: Omit<PageSettings, keyof Choices> = $state.raw({ model: opens(), device: 'auto', play: true });
   problems: Problem[] = $state.raw([]);
   /** Null until a model is loaded. */
   info: ModelInfo | null = $state.raw(null);
@@ -74,7 +81,7 @@ export class Session {
   recorded = $state(false);
   patches: Patches | null = $state.raw(null);
 
-  readonly facts: ModelFacts & Geometry = $derived(this.info ?? FASHION);
+  readonly facts: ModelInfo = $derived(this.info ?? factsOf(this.page.model));
   readonly trunk: Branch = $derived(this.branches[0]!);
   /** The active branch's choices and the page's own settings. */
   readonly settings: PageSettings = $derived({ ...this.active.choices, ...this.page });
@@ -97,12 +104,18 @@ export class Session {
   constructor(search: string) {
     this.#search = search;
     this.view = new View(embedded(search));
-    this.#plant(search, FASHION);
+    this.#plant(search, factsOf(parseSettings(search, factsOf(opens())).settings.model));
     this.#scheduler = new Scheduler({
       branches: () => this.branches,
       first: () => this.active,
       client: (branch) => this.#engineOf(branch),
       geometry: () => this.facts,
+      computed: (branch, event) => {
+        this.pictures.arrived(branch, event);
+      },
+      replaced: (branch, before, after) => {
+        this.pictures.replaced(branch, before, after);
+      },
       arrived: (branch) => {
         this.#arrived(branch);
       },
@@ -147,6 +160,7 @@ export class Session {
       this.device = loaded.trial ? fasterOf(choice, loaded.trial) : choice;
       this.#adopt(loaded.info);
       this.state = 'loaded';
+      this.pictures.wake();
       void this.#fetchPatches(turn);
       if (this.recorded) this.#scheduler.confirm(this.trunk);
       else this.#restart(this.trunk);
@@ -174,8 +188,17 @@ export class Session {
       this.recorded = false;
     }
     clearTimeout(this.#settle);
-    if (keys.some((key) => NEEDS_LOAD.includes(key))) {
-      if (keys.includes('model')) this.#prune();
+    if (keys.includes('model')) {
+      // Nothing of one model means anything to another.
+      this.#setTrunk(
+        new Branch(choicesOf({ ...defaultSettings(factsOf(this.page.model)), ...settings })),
+        this.#plays(),
+      );
+      this.view.token = null;
+      this.recorded = false;
+      this.pictures.clear();
+      void this.load();
+    } else if (keys.some((key) => NEEDS_LOAD.includes(key))) {
       void this.load();
     } else if (chosen.length > 0 && this.state === 'loaded') {
       // The old picture is no longer what the settings say; the new one starts when they have settled.
@@ -260,7 +283,7 @@ export class Session {
 
   /** A branch's recording as JSON, which the page and the command line replay. */
   traceOf(branch: Branch): string {
-    const { name, parameters } = this.info ?? { name: RECORDED, parameters: 0 };
+    const { name, parameters } = this.facts;
     const first = branch.events[branch.at];
     const forked = branch.at > 0 || branch.pins.size > 0;
     return writeTrace({
@@ -348,11 +371,6 @@ export class Session {
     if (trunk.events.length > 0) this.player.record(trunk.events.length, trunk.extent);
   }
 
-  /** Leaves the trunk alone. */
-  #prune(): void {
-    for (const branch of this.branches.slice(1)) this.remove(branch);
-  }
-
   /** Reads the address again, with the model's own ranges. */
   #adopt(info: ModelInfo): void {
     this.info = info;
@@ -366,9 +384,20 @@ export class Session {
 
   /** Shows the decoding recorded when the page was built, where it is the one that is asked for. */
   async #record(turn: number): Promise<void> {
-    if (this.branches.length > 1 || this.#touched || !isRecorded(this.page.model, this.trunk.choices)) return;
-    const trace = await fetchRecording();
-    if (!trace || turn !== this.#loading || this.state !== 'loading' || this.#touched) return;
+    const { trunk } = this;
+    const wanted = (): boolean =>
+      this.branches.length === 1 &&
+      this.trunk === trunk &&
+      trunk.events.length === 0 &&
+      isRecorded(this.page.model, trunk.choices);
+    if (!wanted()) return;
+    const recording = await fetchRecording(this.page.model);
+    if (!recording || turn !== this.#loading || this.state !== 'loading' || !wanted()) return;
+    const { trace, pictures } = recording;
+    for (const { iteration, frame, pixels } of pictures) {
+      const event = trace.events[iteration];
+      if (event) this.pictures.bring(this.trunk, event, frame, pixels);
+    }
     this.trunk.own = trace.events;
     this.trunk.ownRanks = ranksOf(trace.order);
     this.trunk.status = 'complete';

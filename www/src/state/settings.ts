@@ -5,6 +5,7 @@ import type { DeviceWish } from '../engine/device';
 import { CFG_SCHEDULES, FASHION, ORDERS, RANGES, SOLVERS } from '../engine/generated';
 import type { DecodeSettings, ModelInfo, Solver } from '../engine/types';
 import type { Choices } from './branch.svelte';
+import { firstLabel, opens } from './models';
 
 export interface PageSettings extends Choices {
   /** Folder under weights/. */
@@ -41,10 +42,13 @@ export interface Problem {
 }
 
 /** The part of a model's description the settings depend on. */
-export type ModelFacts = Pick<ModelInfo, 'classes' | 'tokens' | 'defaults'>;
+export type ModelFacts = Pick<ModelInfo, 'name' | 'classes' | 'tokens' | 'defaults'>;
 
 /** The geometry pictures and patches are drawn with. */
-export type Geometry = Pick<ModelInfo, 'tokenizer' | 'image' | 'channels' | 'patch' | 'grid' | 'tokens' | 'tokenDim'>;
+export type Geometry = Pick<
+  ModelInfo,
+  'tokenizer' | 'image' | 'channels' | 'patch' | 'tokenSide' | 'grid' | 'tokens' | 'tokenDim'
+>;
 
 export const SOLVER_NAMES: Readonly<Record<Solver, string>> = { ddpm: 'DDPM', ddim: 'DDIM', dpm: 'DPM-Solver++' };
 export const DEVICES: readonly DeviceWish[] = ['auto', 'cpu', 'webgpu'];
@@ -83,12 +87,12 @@ export function everyInWords(every: number): string {
 /** Defaults that are the same for every model; the address may leave them out. */
 const USUAL = { cfgEvery: 1, lateSteps: null } as const;
 
-/** The settings of an empty address. */
-export function defaultSettings(facts: ModelFacts): PageSettings {
+/** The settings of an address that says no more than the model. */
+export function defaultSettings(facts: ModelFacts, model = opens()): PageSettings {
   const { cfg, cfg_schedule: cfgSchedule, iterations, steps, solver, temperature } = facts.defaults;
   return {
-    model: 'fashion',
-    label: facts.classes.length > 9 ? 9 : facts.classes.length > 0 ? 0 : null,
+    model,
+    label: firstLabel(facts),
     seed: 7,
     cfg,
     cfgSchedule,
@@ -191,7 +195,7 @@ function inAddress(value: PageSettings[keyof PageSettings]): string {
 /** The query that gives these settings again, also where the defaults differ. */
 export function formatSettings(settings: PageSettings): string {
   const query = new URLSearchParams();
-  if (settings.model !== 'fashion') query.set('model', settings.model);
+  if (settings.model !== opens()) query.set('model', settings.model);
   for (const key of [...CHOICES, 'device', 'play'] as const) {
     const usual = key in USUAL && settings[key] === USUAL[key as keyof typeof USUAL];
     if (!usual) query.set(key, inAddress(settings[key]));

@@ -37,9 +37,9 @@ describe('spreadOverGrid', () => {
   });
 
   it('gives heat on one scale', () => {
-    const heat = spreadHeat(grid);
+    const heat = spreadHeat(grid, 'pixel');
     expect(heat[4]).toBe(1);
-    expect(heat[1]).toBeCloseTo(Math.SQRT1_2 / 2 / FULL_SPREAD, 6);
+    expect(heat[1]).toBeCloseTo(Math.SQRT1_2 / 2 / FULL_SPREAD.pixel, 6);
     expect(heat[0]).toBeNaN();
   });
 });

@@ -1,6 +1,8 @@
 // How much tokens drawn from one z differ: the uncertainty that is left after the transformer (section 3.1 of the
 // paper: z conditions a distribution, not a value).
 
+import type { TokenizerKind } from '../engine/types';
+
 /** Statistics of the samples of one token. */
 export interface Cloud {
   /** [C] */
@@ -11,8 +13,11 @@ export interface Cloud {
   spread: number;
 }
 
-/** The deviation of full heat: fixed, so that iterations compare. Half black and half white would be 1; few come near. */
-export const FULL_SPREAD = 0.6;
+/**
+ * The deviation of full heat: fixed, so that iterations compare. For pixels, half black and half white would be 1, and few come
+ * near; all latents together have about 1.
+ */
+export const FULL_SPREAD: Readonly<Record<TokenizerKind, number>> = { pixel: 0.6, kl: 1 };
 
 /** Mean and deviation of samples [n, C]. One sample has no deviation. */
 export function cloudOf(samples: Float32Array, tokenDim: number): Cloud {
@@ -41,8 +46,8 @@ export function spreadOverGrid(
 }
 
 /** Spreads as heat, on the same scale in every iteration. */
-export function spreadHeat(grid: Float32Array): Float32Array {
-  return grid.map((spread) => Math.min(1, spread / FULL_SPREAD));
+export function spreadHeat(grid: Float32Array, tokenizer: TokenizerKind): Float32Array {
+  return grid.map((spread) => Math.min(1, spread / FULL_SPREAD[tokenizer]));
 }
 
 /** The mean of the values that are there. */

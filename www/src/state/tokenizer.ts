@@ -1,5 +1,5 @@
-// Tokenizers: pictures [channels, height, width] in [-1, 1] as tokens [L, tokenDim], and back.
-// Everything else holds tokens. Pictures are made of them on demand, by the tokenizer that the weights name.
+// The tokenizer that the page computes itself: pictures [channels, height, width] in [-1, 1] as patches of pixels
+// [L, tokenDim], and back. Latents need their autoencoder, which the engine has (pictures.svelte.ts).
 
 import type { Geometry } from './settings';
 
@@ -13,15 +13,11 @@ export interface Tokenizer {
 /** Made once for each geometry: a picture is drawn many times a second. */
 const known = new WeakMap<Geometry, Tokenizer>();
 
-/** The tokenizer of weights. Throws an Error fit for people where the page has none for them. */
-export function tokenizerOf(geometry: Geometry): Tokenizer {
+/** The tokenizer of weights; null where their tokens are latents. */
+export function tokenizerOf(geometry: Geometry): Tokenizer | null {
+  if (geometry.tokenizer !== 'pixel') return null;
   let tokenizer = known.get(geometry);
   if (!tokenizer) {
-    if (geometry.tokenizer !== 'pixel') {
-      throw new Error(
-        'The tokens of these weights are latents, which only their autoencoder makes pictures of. This page cannot draw them yet.',
-      );
-    }
     tokenizer = pixelPatches(geometry);
     known.set(geometry, tokenizer);
   }

@@ -8,6 +8,7 @@ const TINY = {
   image: [4, 4] as [number, number],
   channels: 2,
   patch: 2,
+  tokenSide: 2,
   grid: [2, 2] as [number, number],
   tokens: 4,
   tokenDim: 8,

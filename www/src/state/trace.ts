@@ -33,8 +33,8 @@ class TraceError extends Error {
   }
 }
 
-/** 32-bit floats as base64, little-endian, which is the byte order of every machine that runs WebAssembly. */
-function toBase64(values: Float32Array): string {
+/** Numbers as base64, little-endian, which is the byte order of every machine that runs WebAssembly. */
+export function toBase64(values: Float32Array | Int16Array): string {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   // In pieces, for a function takes only so many arguments.
   const pieces: string[] = [];

@@ -1,6 +1,6 @@
 // Drawing on canvas in the page's style: pictures with sharp pixels, hatched masks, framed tokens.
 
-import type { CellState } from '../state/scene';
+import type { CellState, Pixels } from '../state/scene';
 import type { Geometry } from '../state/settings';
 import type { Palette } from './palette.svelte';
 
@@ -8,7 +8,7 @@ import type { Palette } from './palette.svelte';
 let scratch: HTMLCanvasElement | null = null;
 
 /** RGBA pixels as something that can be drawn. Valid until the next call. */
-export function stamp(pixels: Uint8ClampedArray<ArrayBuffer>, width: number, height: number): CanvasImageSource {
+export function stamp(pixels: Pixels, width: number, height: number): CanvasImageSource {
   scratch ??= document.createElement('canvas');
   // Setting a size, even the same one, clears the canvas.
   scratch.width = width;
@@ -20,7 +20,7 @@ export function stamp(pixels: Uint8ClampedArray<ArrayBuffer>, width: number, hei
 /** Draws small pixels large, without blurring them. */
 export function blow(
   context: CanvasRenderingContext2D,
-  pixels: Uint8ClampedArray<ArrayBuffer>,
+  pixels: Pixels,
   size: readonly [width: number, height: number],
   box: readonly [x: number, y: number, width: number, height: number],
 ): void {
@@ -70,7 +70,7 @@ export function frame(
 /** What is drawn of a picture with its grid. */
 export interface Sight {
   /** RGBA of the whole picture. */
-  pixels: Uint8ClampedArray<ArrayBuffer>;
+  pixels: Pixels;
   cells: readonly CellState[];
   geometry: Geometry;
   palette: Palette;

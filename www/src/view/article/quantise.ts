@@ -1,30 +1,8 @@
 // What a codebook does to a picture: every token is replaced by the nearest of a few entries. The entries are found by
 // k-means over the picture's own tokens, which is more favourable than one codebook for all pictures.
 
-import type { Geometry } from '../../state/settings';
-
-/** Rounds of k-means: far more than 49 tokens need to settle. */
+/** Rounds of k-means: far more than a few dozen tokens need to settle. */
 const ROUNDS = 30;
-
-export interface Rounded {
-  /** [channels, height, width], made of entries only. */
-  image: Float32Array;
-  /** Root of the mean squared difference to the picture, in grey levels of 255. */
-  error: number;
-}
-
-/** Where the numbers of a token lie in the image, by position. */
-function places({ image: [height, width], channels, patch, grid: [rows, columns] }: Geometry): Uint32Array[] {
-  return Array.from({ length: rows * columns }, (_, position) => {
-    const top = Math.floor(position / columns) * patch;
-    const left = (position % columns) * patch;
-    return Uint32Array.from({ length: channels * patch * patch }, (_, i) => {
-      const channel = Math.floor(i / (patch * patch));
-      const row = top + Math.floor((i % (patch * patch)) / patch);
-      return channel * height * width + row * width + left + (i % patch);
-    });
-  });
-}
 
 function distance(a: Float32Array, b: Float32Array): number {
   return a.reduce((sum, value, i) => sum + (value - (b[i] ?? 0)) ** 2, 0);
@@ -48,10 +26,11 @@ function seeds(tokens: readonly Float32Array[], count: number): Float32Array[] {
   return entries;
 }
 
-/** The picture through a codebook of `count` entries made for it. */
-export function quantise(image: Float32Array, geometry: Geometry, count: number): Rounded {
-  const cells = places(geometry);
-  const tokens = cells.map((cell) => Float32Array.from(cell, (at) => image[at] ?? 0));
+/** Tokens [L, tokenDim] through a codebook of `count` entries made for them. */
+export function quantise(values: Float32Array, tokenDim: number, count: number): Float32Array {
+  const tokens = Array.from({ length: values.length / tokenDim }, (_, i) =>
+    values.subarray(i * tokenDim, (i + 1) * tokenDim),
+  );
   let entries = seeds(tokens, count);
   for (let round = 0; round < ROUNDS; round++) {
     const codes = tokens.map((token) => nearest(token, entries));
@@ -60,10 +39,16 @@ export function quantise(image: Float32Array, geometry: Geometry, count: number)
       return own.length === 0 ? entry : entry.map((_, i) => own.reduce((sum, t) => sum + (t[i] ?? 0), 0) / own.length);
     });
   }
-  const rounded = new Float32Array(image.length);
-  tokens.forEach((token, position) => {
-    const entry = entries[nearest(token, entries)]!;
-    cells[position]!.forEach((at, i) => (rounded[at] = entry[i] ?? 0));
+  const rounded = new Float32Array(values.length);
+  tokens.forEach((token, i) => {
+    rounded.set(entries[nearest(token, entries)]!, i * tokenDim);
   });
-  return { image: rounded, error: 127.5 * Math.sqrt(distance(image, rounded) / image.length) };
+  return rounded;
+}
+
+/** Root of the mean squared difference of two RGBA pictures over their colours, in levels of 255. */
+export function errorOf(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) if (i % 4 < 3) sum += (a[i]! - b[i]!) ** 2;
+  return Math.sqrt(sum / (0.75 * a.length));
 }

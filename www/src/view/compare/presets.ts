@@ -26,7 +26,7 @@ export const PRESETS: readonly Preset[] = [
   },
   {
     name: 'Temperature 0.6 and 1',
-    hint: 'Less noise in each step of the diffusion: smoother patches, and fewer surprises.',
+    hint: 'Less noise in each step of the diffusion: smoother tokens, and fewer surprises.',
     a: { changes: { temperature: 0.6, solver: 'ddpm' } },
     b: { changes: { temperature: 1, solver: 'ddpm' } },
   },

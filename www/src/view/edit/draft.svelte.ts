@@ -3,7 +3,7 @@
 
 import type { Branch } from '../../state/branch.svelte';
 import { pinsOf, redo, sketchFromPins, sketchOf, step, undo, type History, type Sketch } from '../../state/pins';
-import { sceneAt } from '../../state/scene';
+import { cellsAt } from '../../state/scene';
 import type { Session } from '../../state/session.svelte';
 import type { Geometry } from '../../state/settings';
 import { sketchFromFile } from './upload';
@@ -40,11 +40,10 @@ export class Draft {
 
   /** The picture shown with its known patches pinned; if it was made from a drawing, that drawing. */
   get shown(): Sketch {
-    const { active, facts, player } = this.#session;
+    const { active, facts, pictures, player } = this.#session;
     if (active.pins.size > 0 && !this.#kept) return sketchFromPins(active.pins, facts);
-    const { pixels, cells } = sceneAt(active.events, player.place, facts);
-    const known = cells.map((state) => state === 'known' || state === 'newest');
-    return sketchOf(pixels, known, facts);
+    const known = cellsAt(active.events, player.place, facts).map((state) => state === 'known' || state === 'newest');
+    return sketchOf(pictures.at(active, player.place), known, facts);
   }
 
   get canUndo(): boolean {

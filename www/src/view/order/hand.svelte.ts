@@ -28,7 +28,7 @@ export class Hand {
     this.taken = null;
   }
 
-  /** Takes a patch next, from the first one on; the last one makes the picture. */
+  /** Takes a token next, from the first one on; the last one makes the picture. */
   take(position: number): void {
     const taken = take(this.taken ?? [], position);
     if (taken.length === this.#session.facts.tokens) this.#finish(taken, taken.slice(0, -1));

@@ -12,7 +12,7 @@ export function rankInk(rank: number, count: number): string {
   return rank / count > 0.55 ? '#000000' : '#ffffff';
 }
 
-/** The grid of an order, tiny: each patch in its rank's colour. Positions that have no rank stay empty. */
+/** The grid of an order, tiny: each token in its rank's colour. Positions that have no rank stay empty. */
 export function drawOrder(
   context: CanvasRenderingContext2D,
   width: number,

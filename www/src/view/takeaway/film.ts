@@ -3,13 +3,15 @@
 
 import type { IterationEvent } from '../../engine/types';
 import { filmFrame, indexed, shots, type Colour, type FilmColours } from '../../state/film';
-import { sceneAt } from '../../state/scene';
+import { cellsAt, type Pixels } from '../../state/scene';
 import type { Geometry } from '../../state/settings';
-import { placeOf, type Extent } from '../../state/timeline';
+import { placeOf, type Extent, type Place } from '../../state/timeline';
 import type { Palette } from '../palette.svelte';
 
 export interface Film {
   events: readonly IterationEvent[];
+  /** The picture at a place. */
+  picture: (place: Place) => Promise<Pixels>;
   extent: Extent;
   geometry: Geometry;
   colours: FilmColours;
@@ -56,8 +58,11 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-function frameAt({ events, extent, geometry, colours, scale }: Film, moment: number): Uint8ClampedArray<ArrayBuffer> {
-  return filmFrame(sceneAt(events, placeOf(moment, extent), geometry), geometry, scale, colours);
+async function frameAt(film: Film, moment: number): Promise<Pixels> {
+  const { events, picture, extent, geometry, colours, scale } = film;
+  const place = placeOf(moment, extent);
+  const shown = { pixels: await picture(place), cells: cellsAt(events, place, geometry) };
+  return filmFrame(shown, geometry, scale, colours);
 }
 
 /** The film as an animated GIF that plays for ever. */
@@ -69,7 +74,7 @@ export async function makeGif(film: Film): Promise<Blob> {
   let since = performance.now();
   for (const [i, { moment, ms }] of list.entries()) {
     film.signal.throwIfAborted();
-    const frame = frameAt(film, moment);
+    const frame = await frameAt(film, moment);
     let found = indexed(frame);
     if (!found) {
       const palette = quantize(frame, 256) as Colour[];
@@ -96,10 +101,15 @@ export async function makeVideo(film: Film, format: string): Promise<Blob> {
   if (!context) throw new Error('This browser gives no canvas to draw on. Save the GIF instead.');
   const list = shots(film.extent, film.events.length);
   const length = list.reduce((sum, { ms }) => sum + ms, 0);
-  const draw = (moment: number): void => {
-    context.putImageData(new ImageData(frameAt(film, moment), width, height), 0, 0);
+  const draw = async (moment: number): Promise<void> => {
+    context.putImageData(new ImageData(await frameAt(film, moment), width, height), 0, 0);
   };
-  draw(0);
+  // A picture that must be decoded first would keep the film waiting.
+  for (const { moment } of list) {
+    film.signal.throwIfAborted();
+    await film.picture(placeOf(moment, film.extent));
+  }
+  await draw(0);
 
   const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: format, videoBitsPerSecond: 4_000_000 });
   const parts: Blob[] = [];
@@ -117,7 +127,7 @@ export async function makeVideo(film: Film, format: string): Promise<Blob> {
     const begin = performance.now();
     let due = 0;
     for (const { moment, ms } of list) {
-      draw(moment);
+      await draw(moment);
       due += ms;
       // Waits in short steps, so that an abort works and the progress moves while a picture stands still.
       for (let left = begin + due - performance.now(); left > 0; left = begin + due - performance.now()) {

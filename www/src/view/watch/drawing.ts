@@ -1,27 +1,26 @@
-// The small pictures in the stages' cards: a sequence, z as glyphs, patches in work.
+// The small pictures in the stages' cards: a sequence, z as glyphs, tokens in work.
 
-import type { CellState } from '../../state/scene';
+import type { CellState, Pixels } from '../../state/scene';
 import type { Geometry } from '../../state/settings';
 import { blow, frame, stamp } from '../draw';
 import type { Palette } from '../palette.svelte';
 
 type Context = CanvasRenderingContext2D;
-type Pixels = Uint8ClampedArray<ArrayBuffer>;
 
 /** Principal numbers of z drawn of each position. */
 export const BARS = 3;
 
-/** A token's patch of the picture that was last stamped. */
-function patchOf(
+/** A token's part of the picture that was last stamped. */
+function partOf(
   context: Context,
   picture: CanvasImageSource,
   position: number,
-  { patch, grid }: Geometry,
+  { tokenSide: side, grid }: Geometry,
   [x, y, width, height]: readonly [number, number, number, number],
 ): void {
-  const [left, top] = [(position % grid[1]) * patch, Math.floor(position / grid[1]) * patch];
+  const [left, top] = [(position % grid[1]) * side, Math.floor(position / grid[1]) * side];
   context.imageSmoothingEnabled = false;
-  context.drawImage(picture, left, top, patch, patch, x, y, width, height);
+  context.drawImage(picture, left, top, side, side, x, y, width, height);
 }
 
 /** Sets the font for all following text: setting it is slower than using it. */
@@ -70,7 +69,7 @@ export function drawSequence(
   }
   const picture = stamp(pixels, geometry.image[1], geometry.image[0]);
   known.forEach((position, i) => {
-    patchOf(context, picture, position, geometry, box(buffer + i));
+    partOf(context, picture, position, geometry, box(buffer + i));
     frame(
       context,
       box(buffer + i),
@@ -141,11 +140,11 @@ export function drawGlyphs(
   });
 }
 
-/** The iteration's tokens as patches at one moment; before the noise, each is shown as its z. */
-export function drawPatches(
+/** What the iteration's tokens cover at one moment; before the noise, each is shown as its z. */
+export function drawTokens(
   context: Context,
   width: number,
-  patches: {
+  drawn: {
     tokens: readonly number[];
     pixels: Pixels;
     geometry: Geometry;
@@ -154,11 +153,11 @@ export function drawPatches(
     chosen: number | null;
   },
 ): void {
-  const { tokens, pixels, geometry, palette, stage, chosen } = patches;
+  const { tokens, pixels, geometry, palette, stage, chosen } = drawn;
   const columns = Math.max(2, Math.ceil(Math.sqrt(tokens.length)));
   const side = width / columns;
   const gap = Math.max(1.5, side * 0.06);
-  // A few patches are centred.
+  // A few are centred.
   const top = (width - side * Math.ceil(tokens.length / columns)) / 2;
   const left = tokens.length < columns ? (width - side * tokens.length) / 2 : 0;
   const picture = stamp(pixels, geometry.image[1], geometry.image[0]);
@@ -173,26 +172,26 @@ export function drawPatches(
       context.fillText('z', x + box[2] / 2, y + box[3] * 0.53);
       frame(context, box, palette.transformer, gap);
     } else {
-      patchOf(context, picture, position, geometry, box);
+      partOf(context, picture, position, geometry, box);
       frame(context, box, stage === 'finished' ? palette.newest : palette.diffusion, gap);
     }
     if (position === chosen) frame(context, [box[0] - gap, box[1] - gap, side, side], palette.ink, gap);
   });
 }
 
-/** Rows of patches: a film of each token over its frames. */
+/** Rows of small pictures: a film of each token over its frames. */
 export function drawFilm(
   context: Context,
   width: number,
   height: number,
-  film: { rows: readonly (readonly Pixels[])[]; patch: number; gap: number },
+  film: { rows: readonly (readonly Pixels[])[]; side: number; gap: number },
 ): void {
-  const { rows, patch, gap } = film;
+  const { rows, side, gap } = film;
   rows.forEach((row, r) => {
     const across = width / row.length;
     const down = height / rows.length;
     row.forEach((pixels, c) => {
-      blow(context, pixels, [patch, patch], [c * across + gap, r * down + gap, across - 2 * gap, down - 2 * gap]);
+      blow(context, pixels, [side, side], [c * across + gap, r * down + gap, across - 2 * gap, down - 2 * gap]);
     });
   });
 }

@@ -1,4 +1,4 @@
-// Chapter: the picture as a whole, made without a list of patches to choose from.
+// Chapter: the picture as a whole, made without a list of pieces to choose from.
 
 import { PICTURE, stopBefore, type Chapter } from '../chapter';
 
@@ -14,5 +14,5 @@ export const codebook: Chapter = {
   },
   answered: ({ player }) => player.recorded === player.extent.iterations && player.moment === player.end,
   insight: () =>
-    'Every pixel came out of a diffusion process. Nothing was looked up, so nothing was rounded to the nearest entry of a list.',
+    'Every token came out of a diffusion process. Nothing was looked up, so nothing was rounded to the nearest entry of a list.',
 };

@@ -4,9 +4,9 @@ import { PICTURE, stopBefore, type Chapter } from '../chapter';
 
 export const condition: Chapter = {
   title: 'A z for every place',
-  text: 'Then the [decoder] writes a vector for every place, its [z]. That is not a patch yet: it says what would fit there and leaves open which patch exactly.',
+  text: 'Then the [decoder] writes a vector for every place, its [z]. That is not a token yet: it says what would fit there and leaves open which token exactly.',
   target: [PICTURE],
-  question: 'Choose a patch in the picture that is not known yet.',
+  question: 'Choose a token in the picture that is not known yet.',
   enter(session) {
     session.view.mode = 'watch';
     session.view.token = null;

@@ -1,10 +1,10 @@
-// Chapter: one token's way from noise to pixels.
+// Chapter: one token's way out of noise.
 
 import { stopAfter, type Chapter } from '../chapter';
 
 export const diffusion: Chapter = {
-  title: 'From noise to a patch',
-  text: 'Now the [head] turns [noise] into the patch. It is told two things only: the z of this place and the [timestep]. In each [diffusion-step] it guesses the noise and takes a little of it away.',
+  title: 'From noise to a token',
+  text: 'Now the [head] turns [noise] into the token. It is told two things only: the z of this place and the [timestep]. In each [diffusion-step] it guesses the noise and takes a little of it away.',
   target: ['[data-role=inside]'],
   question: 'Drag the slider of this iteration back to step 0, where there is only noise.',
   enter(session) {
@@ -16,5 +16,5 @@ export const diffusion: Chapter = {
   },
   answered: ({ active, player }) => active.events.length > 0 && player.place.frame === 0,
   insight: () =>
-    'Here [alpha-bar] is almost 0: nothing of the patch is there yet. Move forward slowly and see how late you can tell what it becomes.',
+    'Here [alpha-bar] is almost 0: nothing of the token is there yet. Move forward slowly and see how late you can tell what it becomes.',
 };

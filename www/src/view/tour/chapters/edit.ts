@@ -1,12 +1,12 @@
-// Chapter: given patches, and the rest decoded around them.
+// Chapter: given tokens, and the rest decoded around them.
 
 import { PICTURE, seen, stopAfter, type Chapter } from '../chapter';
 
 export const edit: Chapter = {
   title: 'Your turn',
-  text: 'Since any order works, any tokens may be known from the start. Give some patches, kept from the picture or painted, and the rest is decoded around them. It takes no extra training.',
+  text: 'Since any order works, any tokens may be known from the start. Give some tokens, kept from the picture or painted, and the rest is decoded around them. It takes no extra training.',
   target: [PICTURE],
-  question: 'Paint, give or mask patches as you like, then decode the rest.',
+  question: 'Paint, give or mask tokens as you like, then decode the rest.',
   enter(session) {
     session.show(session.trunk);
     session.view.token = null;

@@ -10,7 +10,7 @@ function sizes({ active }: Session): number[] {
 
 export const masks: Chapter = {
   title: 'Tokens and masks',
-  text: 'The picture is a grid of small squares. The numbers of one [patch] are a [token]. Hatched tokens are [mask:masked]: not known yet. Every [iteration] makes some of them known, in random [order].',
+  text: 'The picture is a grid of small squares. Each is made of a [token], a handful of numbers. Hatched tokens are [mask:masked]: not known yet. Every [iteration] makes some of them known, in random [order].',
   target: ['[data-role=timeline]'],
   question: 'Drag the timeline to the iteration in which the most tokens become known at once.',
   enter(session) {

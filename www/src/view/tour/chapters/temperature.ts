@@ -16,5 +16,5 @@ export const temperature: Chapter = {
   },
   answered: (session) => seen(session) && session.active.choices.temperature <= 0.5,
   insight: () =>
-    'With less chance every patch settles for what is likeliest: surfaces turn smooth and flat, and texture goes first.',
+    'With less chance every token settles for what is likeliest: surfaces turn smooth and flat, and texture goes first.',
 };
