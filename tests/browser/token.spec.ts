@@ -197,6 +197,7 @@ test('64 draws from its z have the mean and the deviation of the command line', 
 
   const settings = new URLSearchParams(QUICK);
   settings.delete('device');
+  settings.delete('model');
   const program = process.env['MARSCOPE_BIN'] ?? join(ROOT, 'target/release/marscope');
   const run = spawnSync(
     program,

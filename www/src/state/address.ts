@@ -1,8 +1,9 @@
 // The rest of the page's state in the address: forks with their pins, the mode, the chosen token, the moment.
 // Everything is checked when it is read. Invalid parts are reported and left out, with all that depends on them.
 
-import type { Device } from '../engine/types';
+import type { Device, TokenizerKind } from '../engine/types';
 import type { Branch, Choices, Pins } from './branch.svelte';
+import { fromShort, toShort } from './pins';
 import { fromByte, toByte } from './scene';
 import { CFG, CFG_SCHEDULES, ORDERS, SEED, SOLVERS, STEPS, TEMPERATURE, iterationsRange } from './settings';
 import type { Geometry, ModelFacts, Problem, Range } from './settings';
@@ -50,20 +51,49 @@ function decode(text: string): Uint8Array {
   return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0));
 }
 
-/** Each pin: its position in two bytes, then its numbers as bytes of the screen. */
-function packPins(pins: Pins): string {
-  const bytes = [...pins].flatMap(([position, token]) => [position >> 8, position & 255, ...Array.from(token, toByte)]);
+/** How a number of a pin is written. */
+interface Packing {
+  bytes: number;
+  write: (value: number) => number[];
+  read: (bytes: Uint8Array) => number;
+}
+
+/** Pixels as bytes of the screen, latents as whole numbers of two bytes, the high one first. */
+const PACKINGS: Readonly<Record<TokenizerKind, Packing>> = {
+  pixel: { bytes: 1, write: (value) => [toByte(value)], read: ([byte = 0]) => fromByte(byte) },
+  kl: {
+    bytes: 2,
+    write: (value) => [(toShort(value) >> 8) & 255, toShort(value) & 255],
+    read: ([high = 0, low = 0]) => fromShort(((high << 24) >> 16) | low),
+  },
+};
+
+/** Each pin: its position in two bytes, then its numbers. */
+export function packPins(pins: Pins, tokenizer: TokenizerKind): string {
+  const { write } = PACKINGS[tokenizer];
+  const bytes = [...pins].flatMap(([position, token]) => [
+    position >> 8,
+    position & 255,
+    ...Array.from(token, write).flat(),
+  ]);
   return encode(Uint8Array.from(bytes));
 }
 
-function unpackPins(text: string, { tokens, tokenDim }: Geometry): Pins {
+/** Throws where the text is none of the model's pins. */
+export function unpackPins(text: string, { tokenizer, tokens, tokenDim }: Geometry): Pins {
+  const packing = PACKINGS[tokenizer];
   const bytes = decode(text);
   const pins = new Map<number, Float32Array>();
-  if (bytes.length % (tokenDim + 2) !== 0) throw new Error('pins of the wrong size');
-  for (let i = 0; i < bytes.length; i += tokenDim + 2) {
+  const size = tokenDim * packing.bytes + 2;
+  if (bytes.length % size !== 0) throw new Error('pins of the wrong size');
+  for (let i = 0; i < bytes.length; i += size) {
     const position = ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
+    const number = (at: number): number => packing.read(bytes.subarray(i + 2 + at * packing.bytes));
     if (position >= tokens || pins.has(position)) throw new Error('a pin where there is no token');
-    pins.set(position, Float32Array.from(bytes.subarray(i + 2, i + 2 + tokenDim), fromByte));
+    pins.set(
+      position,
+      Float32Array.from({ length: tokenDim }, (_, at) => number(at)),
+    );
   }
   return pins;
 }
@@ -170,13 +200,17 @@ export function parseSights(search: string, facts: ModelFacts & Geometry): { sig
 }
 
 /** The part of an address that gives these branches and sights again; begins with `&` where there is any. */
-export function formatSights(branches: readonly Branch[], sights: Omit<Sights, 'forks'>): string {
+export function formatSights(
+  branches: readonly Branch[],
+  sights: Omit<Sights, 'forks'>,
+  { tokenizer }: Pick<Geometry, 'tokenizer'>,
+): string {
   const query = new URLSearchParams();
   const forks = branches.slice(1).map(({ parent, at, changes, pins, device }) => ({
     p: branches.indexOf(parent!),
     at,
     ...(Object.keys(changes).length > 0 && { set: changes }),
-    ...(pins.size > 0 && { pins: packPins(pins) }),
+    ...(pins.size > 0 && { pins: packPins(pins, tokenizer) }),
     ...(device && { device }),
   }));
   if (forks.length > 0) query.set('forks', encode(new TextEncoder().encode(JSON.stringify(forks))));

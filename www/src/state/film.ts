@@ -113,8 +113,11 @@ export function filmFrame(
   return frame;
 }
 
-/** A frame as places in a list of its colours; null where they are too many for a GIF. */
-export function indexed(frame: Uint8ClampedArray): { palette: Colour[]; index: Uint8Array } | null {
+/** The most colours of a picture in a GIF; the marks on it have some more. */
+export const GIF_COLOURS = 240;
+
+/** A frame as places in a list of its colours; null where they are more than `most`, by default too many for a GIF. */
+export function indexed(frame: Uint8ClampedArray, most = 256): { palette: Colour[]; index: Uint8Array } | null {
   const places = new Map<number, number>();
   const palette: Colour[] = [];
   const index = new Uint8Array(frame.length / 4);
@@ -124,7 +127,7 @@ export function indexed(frame: Uint8ClampedArray): { palette: Colour[]; index: U
     let place = places.get(pixel);
     if (place === undefined) {
       place = palette.length;
-      if (place === 256) return null;
+      if (place === most) return null;
       places.set(pixel, place);
       palette.push([frame[4 * i]!, frame[4 * i + 1]!, frame[4 * i + 2]!]);
     }

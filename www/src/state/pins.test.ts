@@ -3,9 +3,13 @@ import {
   brushPixels,
   centreCrop,
   erase,
+  fromShort,
   invert,
+  latentPins,
+  needsEncoder,
   paint,
   positionAt,
+  pictureOf,
   pin,
   pinnedCount,
   pinsOf,
@@ -16,6 +20,7 @@ import {
   sketchOfImage,
   sketchPixels,
   step,
+  toShort,
   undo,
   type Sketch,
 } from './pins';
@@ -37,7 +42,7 @@ const all = Array<boolean>(6).fill(true);
 /** Greys as RGBA. */
 const rgba = (greys: readonly number[]): number[] => greys.flatMap((grey) => [grey, grey, grey, 255]);
 const counting = Array.from({ length: 24 }, (_, i) => i * 10);
-const empty = (): Sketch => ({ pixels: new Uint8Array(24), pinned: new Uint8Array(6) });
+const empty = (): Sketch => ({ pixels: new Uint8Array(24), pinned: new Uint8Array(6), kept: new Map() });
 
 describe('a sketch', () => {
   it('takes what is known and nothing else', () => {
@@ -135,13 +140,13 @@ describe('strokes', () => {
   });
 
   it('paint the tone, and pin what they touch', () => {
-    const sketch = paint(empty(), [1, 0], [2, 0], { size: 1, tone: 200 }, geometry);
+    const sketch = paint(empty(), [1, 0], [2, 0], { size: 1, colour: [200] }, geometry);
     expect(Array.from(sketch.pixels.subarray(0, 6))).toEqual([0, 200, 200, 0, 0, 0]);
     expect(Array.from(sketch.pinned)).toEqual([1, 1, 0, 0, 0, 0]);
   });
 
   it('stop at the edge of the picture', () => {
-    const sketch = paint(empty(), [-3, 3], [0, 3], { size: 1, tone: 9 }, geometry);
+    const sketch = paint(empty(), [-3, 3], [0, 3], { size: 1, colour: [9] }, geometry);
     expect(Array.from(sketch.pixels).flatMap((value, i) => (value ? [i] : []))).toEqual([18]);
     expect(positionAt([6, 0], geometry)).toBeNull();
     expect(positionAt([5, 3], geometry)).toBe(5);
@@ -174,6 +179,57 @@ it('inverting twice changes nothing', () => {
 it('the crop is as large as it can be, in the middle', () => {
   expect(centreCrop(300, 100, [28, 28])).toEqual({ x: 100, y: 0, width: 100, height: 100 });
   expect(centreCrop(60, 100, [4, 6])).toEqual({ x: 0, y: 30, width: 60, height: 40 });
+});
+
+describe('a sketch of latents', () => {
+  // The same grid, of latents of two numbers that stand for 2x2 pixels of three colours.
+  const latent = { ...geometry, tokenizer: 'kl' as const, channels: 3, patch: 1, tokenDim: 2 };
+  const tokens = Float32Array.from({ length: 12 }, (_, i) => i / 4);
+  const encoded = Float32Array.from({ length: 12 }, (_, i) => -i);
+  const sketch = sketchOf(rgba(counting), [true, true, false, false, false, true], latent, tokens);
+  const pinned = (of: Sketch) => Object.fromEntries([...latentPins(of, encoded, latent)].map(([k, v]) => [k, [...v]]));
+
+  it('gives known tokens as they are, without the encoder', () => {
+    expect(needsEncoder(sketch)).toBe(false);
+    expect(pinned(sketch)).toEqual({ 0: [0, 0.25], 1: [0.5, 0.75], 5: [2.5, 2.75] });
+  });
+
+  it('keeps all pixels, since the encoder looks around', () => {
+    expect(Array.from(sketch.pixels.subarray(0, 24))).toEqual(counting);
+    expect(Array.from(pictureOf(sketch), toByte)).toEqual(Array.from(sketch.pixels));
+  });
+
+  it('takes the encoder’s tokens where it was painted, and only there', () => {
+    const painted = paint(sketch, [3, 0], [4, 0], { size: 1, colour: [1, 2, 3] }, latent);
+    expect(needsEncoder(painted)).toBe(true);
+    expect(pinned(painted)).toEqual({ 0: [0, 0.25], 1: [-2, -3], 2: [-4, -5], 5: [2.5, 2.75] });
+    expect([painted.pixels[3], painted.pixels[27], painted.pixels[51]]).toEqual([1, 2, 3]);
+    expect(needsEncoder(sketch)).toBe(false);
+  });
+
+  it('keeps a token that is masked and given again, not one that was rubbed out', () => {
+    const masked = pin(sketch, [1], false);
+    expect(pinned(masked)).toEqual({ 0: [0, 0.25], 5: [2.5, 2.75] });
+    expect(pinned(pin(masked, [1], true))).toEqual(pinned(sketch));
+    const rubbed = pin(erase(sketch, [2, 0], [2, 0], 1, latent), [1], true);
+    expect(pinned(rubbed)[1]).toEqual([-2, -3]);
+    // What is rubbed out is white.
+    expect(rubbed.pixels[2]).toBe(255);
+  });
+
+  it('needs the encoder for all of an upload, and once light and dark are inverted', () => {
+    expect(needsEncoder(sketchOfImage(rgba(counting), latent))).toBe(true);
+    expect(pinned(invert(sketch))).toEqual({ 0: [-0, -1], 1: [-2, -3], 5: [-10, -11].map(() => -8) });
+  });
+
+  it('gives numbers that an address holds', () => {
+    for (const value of [0.1, -3.33, 7.99, 100, -100]) {
+      const held = fromShort(toShort(value));
+      expect(fromShort(toShort(held))).toBe(held);
+      expect(Math.fround(held)).toBe(held);
+      if (Math.abs(value) < 8) expect(Math.abs(held - value)).toBeLessThanOrEqual(1 / 8192);
+    }
+  });
 });
 
 describe('undo', () => {

@@ -10,7 +10,11 @@ export interface Sketch {
   readonly pixels: Uint8Array;
   /** [L], 1 = given. */
   readonly pinned: Uint8Array;
+  /** Latents whose pixels nobody has touched, by position: they are given as they are. */
+  readonly kept: Pins;
 }
+
+const NONE: Pins = new Map();
 
 /** Column and row, whole numbers. */
 export type Point = readonly [x: number, y: number];
@@ -18,12 +22,26 @@ export type Point = readonly [x: number, y: number];
 export interface Brush {
   /** Diameter in pixels. */
   readonly size: number;
-  /** The byte painted, in every channel. */
-  readonly tone: number;
+  /** The byte painted, for each channel. */
+  readonly colour: readonly number[];
 }
 
-/** The tone of unknown tokens: black, the background of the training pictures. */
-const BACKGROUND = 0;
+/** The byte where nothing is drawn: black on grey pictures, which is the background of the training pictures, else white. */
+export function backgroundOf({ channels }: Pick<Geometry, 'channels'>): number {
+  return channels === 1 ? 0 : 255;
+}
+
+/** Latents in an address, and so in a pin, are multiples of this, from -8 to 8. */
+const LATENT_STEP = 1 / 4096;
+
+/** A latent as a whole number of 16 bits. */
+export function toShort(latent: number): number {
+  return Math.max(-32_768, Math.min(32_767, Math.round(latent / LATENT_STEP)));
+}
+
+export function fromShort(short: number): number {
+  return short * LATENT_STEP;
+}
 
 /** The position of the token that covers a pixel; null outside of the picture. */
 export function positionAt([x, y]: Point, { image: [height, width], tokenSide, grid }: Geometry): number | null {
@@ -43,8 +61,13 @@ function coveredBy(position: number, { image, channels, tokenSide: side, grid }:
   });
 }
 
-/** The sketch of RGBA as shown, with the tokens pinned that are known. */
-export function sketchOf(rgba: ArrayLike<number>, known: readonly boolean[], geometry: Geometry): Sketch {
+/** The sketch of RGBA as shown, with the tokens pinned that are known; of latents, with those they are [L, tokenDim]. */
+export function sketchOf(
+  rgba: ArrayLike<number>,
+  known: readonly boolean[],
+  geometry: Geometry,
+  latents?: Float32Array,
+): Sketch {
   const [height, width] = geometry.image;
   const plane = height * width;
   const pixels = new Uint8Array(geometry.channels * plane);
@@ -52,10 +75,16 @@ export function sketchOf(rgba: ArrayLike<number>, known: readonly boolean[], geo
   for (let i = 0; i < plane; i++) {
     const position = positionAt([i % width, Math.floor(i / width)], geometry);
     for (let c = 0; c < geometry.channels; c++) {
-      pixels[c * plane + i] = position !== null && pinned[position] ? (rgba[4 * i + c] ?? BACKGROUND) : BACKGROUND;
+      // Latents are decoded, and encoded, together with what lies around them.
+      const shown = latents !== undefined || (position !== null && pinned[position] === 1);
+      pixels[c * plane + i] = shown ? (rgba[4 * i + c] ?? 0) : backgroundOf(geometry);
     }
   }
-  return { pixels, pinned };
+  const { tokenDim } = geometry;
+  const kept = latents
+    ? new Map(known.flatMap((given, i) => (given ? [[i, latents.slice(i * tokenDim, (i + 1) * tokenDim)]] : [])))
+    : NONE;
+  return { pixels, pinned, kept };
 }
 
 /** A sketch of a whole picture given as RGBA of the model's size; a model of one channel takes its grey. */
@@ -84,7 +113,31 @@ export function sketchPixels({ pixels, pinned }: Sketch, geometry: Geometry): Ui
   return out;
 }
 
-/** The pinned tokens. */
+/** Whether the pins of these latents need the encoder: something was painted or uploaded. */
+export function needsEncoder({ pinned, kept }: Sketch): boolean {
+  return pinned.some((given, position) => given === 1 && !kept.has(position));
+}
+
+/** The sketch as a picture for an encoder, [channels, height, width] in [-1, 1]. */
+export function pictureOf({ pixels }: Sketch): Float32Array {
+  return Float32Array.from(pixels, fromByte);
+}
+
+/** The pinned latents: those that were kept, and of what was touched the encoder's, [L, tokenDim]. */
+export function latentPins({ pinned, kept }: Sketch, encoded: Float32Array, { tokenDim }: Geometry): Pins {
+  const pins = new Map<number, Float32Array>();
+  pinned.forEach((given, position) => {
+    if (!given) return;
+    const token = kept.get(position) ?? encoded.subarray(position * tokenDim, (position + 1) * tokenDim);
+    pins.set(
+      position,
+      token.map((value) => fromShort(toShort(value))),
+    );
+  });
+  return pins;
+}
+
+/** The pinned tokens of pixels. */
 export function pinsOf({ pixels, pinned }: Sketch, geometry: Geometry): Pins {
   const pins = new Map<number, Float32Array>();
   pinned.forEach((given, position) => {
@@ -98,16 +151,16 @@ export function pinsOf({ pixels, pinned }: Sketch, geometry: Geometry): Pins {
   return pins;
 }
 
-/** The sketch these pins came from, with nothing in the others. */
+/** The sketch these pins of pixels came from, with nothing in the others. */
 export function sketchFromPins(pins: Pins, geometry: Geometry): Sketch {
   const [height, width] = geometry.image;
-  const pixels = new Uint8Array(geometry.channels * height * width).fill(BACKGROUND);
+  const pixels = new Uint8Array(geometry.channels * height * width).fill(backgroundOf(geometry));
   const pinned = new Uint8Array(geometry.tokens);
   for (const [position, token] of pins) {
     pinned[position] = 1;
     coveredBy(position, geometry).forEach((at, i) => (pixels[at] = toByte(token[i] ?? 0)));
   }
-  return { pixels, pinned };
+  return { pixels, pinned, kept: NONE };
 }
 
 /** How many tokens are pinned. */
@@ -154,16 +207,23 @@ function covered(from: Point, to: Point, size: number, [height, width]: readonly
     .filter(([x, y]) => x >= 0 && y >= 0 && x < width && y < height);
 }
 
+function without(kept: Pins, touched: ReadonlySet<number>): Pins {
+  return kept.size === 0 ? kept : new Map([...kept].filter(([position]) => !touched.has(position)));
+}
+
 /** Paints a straight stroke. What is painted on is pinned. */
-export function paint(sketch: Sketch, from: Point, to: Point, { size, tone }: Brush, geometry: Geometry): Sketch {
+export function paint(sketch: Sketch, from: Point, to: Point, { size, colour }: Brush, geometry: Geometry): Sketch {
   const [height, width] = geometry.image;
   const pixels = sketch.pixels.slice();
   const pinned = sketch.pinned.slice();
+  const touched = new Set<number>();
   for (const [x, y] of covered(from, to, size, geometry.image)) {
-    for (let c = 0; c < geometry.channels; c++) pixels[c * height * width + y * width + x] = tone;
-    pinned[positionAt([x, y], geometry) ?? 0] = 1;
+    for (let c = 0; c < geometry.channels; c++) pixels[c * height * width + y * width + x] = colour[c] ?? 0;
+    const position = positionAt([x, y], geometry) ?? 0;
+    pinned[position] = 1;
+    touched.add(position);
   }
-  return { pixels, pinned };
+  return { pixels, pinned, kept: without(sketch.kept, touched) };
 }
 
 /** Erases every token under a straight stroke: it is masked and empty. */
@@ -173,21 +233,21 @@ export function erase(sketch: Sketch, from: Point, to: Point, size: number, geom
   const positions = new Set(covered(from, to, size, geometry.image).map((point) => positionAt(point, geometry) ?? 0));
   for (const position of positions) {
     pinned[position] = 0;
-    for (const at of coveredBy(position, geometry)) pixels[at] = BACKGROUND;
+    for (const at of coveredBy(position, geometry)) pixels[at] = backgroundOf(geometry);
   }
-  return { pixels, pinned };
+  return { pixels, pinned, kept: without(sketch.kept, positions) };
 }
 
 /** Pins or unpins tokens; their pixels stay for a later pin. */
 export function pin(sketch: Sketch, positions: Iterable<number>, given: boolean): Sketch {
   const pinned = sketch.pinned.slice();
   for (const position of positions) pinned[position] = given ? 1 : 0;
-  return { pixels: sketch.pixels, pinned };
+  return { pixels: sketch.pixels, pinned, kept: sketch.kept };
 }
 
-/** Inverts light and dark. Pictures of the training data are light on black. */
+/** Inverts light and dark. */
 export function invert(sketch: Sketch): Sketch {
-  return { pixels: sketch.pixels.map((value) => 255 - value), pinned: sketch.pinned };
+  return { pixels: sketch.pixels.map((value) => 255 - value), pinned: sketch.pinned, kept: NONE };
 }
 
 /** The largest part about the middle of a picture that has the model's proportions. */

@@ -281,6 +281,13 @@ export class Session {
     this.player.switchTo(branch.extent, branch.events.length, branch.momentNear(place));
   }
 
+  /** The tokens of a picture [channels, height, width], by the engine's encoder. Rejects with an Error with a readable message. */
+  async encode(picture: Float32Array): Promise<Float32Array> {
+    const client = this.#engineOf(this.trunk);
+    if (!client) throw new Error('The engine is not there yet, and only it makes tokens of a picture.');
+    return (await client).tokens(picture);
+  }
+
   /** A branch's recording as JSON, which the page and the command line replay. */
   traceOf(branch: Branch): string {
     const { name, parameters } = this.facts;
@@ -332,7 +339,7 @@ export class Session {
       embed,
     };
     const settings = formatSettings({ ...this.trunk.choices, ...this.page });
-    return settings + formatSights(this.branches, sights);
+    return settings + formatSights(this.branches, sights, this.facts);
   }
 
   #writeAddress(): void {

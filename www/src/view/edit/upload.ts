@@ -1,7 +1,7 @@
 // A picture from a file, as a sketch: its middle, at the model's size, grey where the model is.
 // The file is read in the browser and never leaves it.
 
-import { centreCrop, sketchOfImage, type Sketch } from '../../state/pins';
+import { backgroundOf, centreCrop, sketchOfImage, type Sketch } from '../../state/pins';
 import type { Geometry } from '../../state/settings';
 
 /** File types that the file chooser accepts. */
@@ -23,6 +23,8 @@ export async function sketchFromFile(file: File, geometry: Geometry): Promise<Sk
   if (!context) throw new Error('This browser gives no canvas to fit the picture on. Close other pages and try again.');
   context.imageSmoothingQuality = 'high';
   // Where the picture is transparent the background stays.
+  const background = backgroundOf(geometry);
+  context.fillStyle = `rgb(${background} ${background} ${background})`;
   context.fillRect(0, 0, width, height);
   const crop = centreCrop(picture.width, picture.height, geometry.image);
   context.drawImage(picture, crop.x, crop.y, crop.width, crop.height, 0, 0, width, height);

@@ -2,7 +2,7 @@
 // A signal can abort both at any time; they then throw its reason.
 
 import type { IterationEvent } from '../../engine/types';
-import { filmFrame, indexed, shots, type Colour, type FilmColours } from '../../state/film';
+import { GIF_COLOURS, filmFrame, indexed, shots, type Colour, type FilmColours } from '../../state/film';
 import { cellsAt, type Pixels } from '../../state/scene';
 import type { Geometry } from '../../state/settings';
 import { placeOf, type Extent, type Place } from '../../state/timeline';
@@ -58,10 +58,15 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-async function frameAt(film: Film, moment: number): Promise<Pixels> {
+/** A frame; `reduce` may take colours away before the picture is enlarged. */
+async function frameAt(
+  film: Film,
+  moment: number,
+  reduce: (pixels: Pixels) => Pixels = (pixels) => pixels,
+): Promise<Pixels> {
   const { events, picture, extent, geometry, colours, scale } = film;
   const place = placeOf(moment, extent);
-  const shown = { pixels: await picture(place), cells: cellsAt(events, place, geometry) };
+  const shown = { pixels: reduce(await picture(place)), cells: cellsAt(events, place, geometry) };
   return filmFrame(shown, geometry, scale, colours);
 }
 
@@ -70,16 +75,27 @@ export async function makeGif(film: Film): Promise<Blob> {
   const { GIFEncoder, quantize, applyPalette } = await import('gifenc');
   const [height, width] = film.geometry.image.map((side) => side * film.scale) as [number, number];
   const encoder = GIFEncoder();
+  /** With few enough colours for a GIF. The small picture has far fewer pixels to find them in than the large one. */
+  const reduce = (pixels: Pixels): Pixels => {
+    if (indexed(pixels, GIF_COLOURS)) return pixels;
+    const palette = quantize(pixels, GIF_COLOURS);
+    const index = applyPalette(pixels, palette);
+    const out = new Uint8ClampedArray(pixels.length);
+    index.forEach((place, i) => {
+      out.set([...(palette[place] ?? [0, 0, 0]), 255], 4 * i);
+    });
+    return out;
+  };
+  const whole = (frame: Pixels): { palette: Colour[]; index: Uint8Array } => {
+    const palette = quantize(frame, 256) as Colour[];
+    return { palette, index: applyPalette(frame, palette) };
+  };
   const list = shots(film.extent, film.events.length);
   let since = performance.now();
   for (const [i, { moment, ms }] of list.entries()) {
     film.signal.throwIfAborted();
-    const frame = await frameAt(film, moment);
-    let found = indexed(frame);
-    if (!found) {
-      const palette = quantize(frame, 256) as Colour[];
-      found = { palette, index: applyPalette(frame, palette) };
-    }
+    const frame = await frameAt(film, moment, reduce);
+    const found = indexed(frame) ?? whole(frame);
     encoder.writeFrame(found.index, width, height, { palette: found.palette, delay: ms, repeat: 0 });
     if (performance.now() - since > SLICE_MS) {
       film.onProgress((i + 1) / list.length);
