@@ -1,4 +1,5 @@
-// Draws DiceBear's portraits: a folder a class, what each portrait is made of beside them, and whom to thank.
+// Draws DiceBear's portraits: a folder a class, what each portrait is made of beside them, and whom to thank (CREDITS.md, and
+// credits.json, which a weights folder takes along for the page's footer).
 // node draw.mjs OUT TRAIN VAL SIDE; `cargo xtask data portraits` installs the packages and calls it.
 
 import { createWriteStream } from 'node:fs';
@@ -34,7 +35,9 @@ const [out, ...numbers] = process.argv.slice(2);
 const [train, val, side] = numbers.map(Number);
 await refuseWhatIsThere(out);
 await mkdir(out, { recursive: true });
-await writeFile(path.join(out, 'CREDITS.md'), await credits());
+const thanks = await credits();
+await writeFile(path.join(out, 'credits.json'), `${JSON.stringify(thanks, null, 2)}\n`);
+await writeFile(path.join(out, 'CREDITS.md'), inWords(thanks));
 await draw('train', train);
 await draw('val', val);
 
@@ -71,17 +74,10 @@ async function draw(part, count) {
   await once(parts, 'finish');
 }
 
-/** Who designed the styles, as their packages' licences say. */
+/** Who designed the styles, as their packages' licences say: what the page shows in its footer. */
 async function credits() {
   const packages = path.join(path.dirname(fileURLToPath(import.meta.url)), 'node_modules/@dicebear');
-  const lines = [
-    '# Credits',
-    '',
-    'The portraits were drawn by [DiceBear](https://www.dicebear.com), from designs by these people.',
-    '',
-    '| Style | Design | Designer | Licence | Package |',
-    '| --- | --- | --- | --- | --- |',
-  ];
+  const designs = [];
   for (const [style, name] of Object.entries(STYLES)) {
     const folder = path.join(packages, name);
     const { version } = JSON.parse(await readFile(path.join(folder, 'package.json'), 'utf8'));
@@ -89,10 +85,28 @@ async function credits() {
     const said = (what) => {
       const found = new RegExp(`^${what}: *(.+)$`, 'm').exec(design);
       if (!found) throw new Error(`the licence of @dicebear/${name} names no ${what.toLowerCase()}`);
-      return found[1].trim().replace(/^(.*) \((https?:[^)]*)\)$/, '[$1]($2)');
+      const [, title, url] = /^(.*) \((https?:[^)]*)\)$/.exec(found[1].trim()) ?? [null, found[1].trim(), null];
+      return { name: title, url };
     };
-    const row = [style, said('Source'), said('Designer'), said('License'), `@dicebear/${name} ${version}`];
-    lines.push(`| ${row.join(' | ')} |`);
+    const [title, creator, licence] = [said('Source'), said('Designer'), said('License')];
+    designs.push({ style, title, creator, licence, package: `@dicebear/${name} ${version}` });
+  }
+  return { source: { name: 'DiceBear', url: 'https://www.dicebear.com' }, designs };
+}
+
+/** The same for people. */
+function inWords({ source, designs }) {
+  const link = ({ name, url }) => (url ? `[${name}](${url})` : name);
+  const lines = [
+    '# Credits',
+    '',
+    `The portraits were drawn by ${link(source)}, from designs by these people.`,
+    '',
+    '| Style | Design | Designer | Licence | Package |',
+    '| --- | --- | --- | --- | --- |',
+  ];
+  for (const { style, title, creator, licence, package: from } of designs) {
+    lines.push(`| ${[style, link(title), link(creator), link(licence), from].join(' | ')} |`);
   }
   return `${lines.join('\n')}\n`;
 }

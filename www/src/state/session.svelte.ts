@@ -190,6 +190,7 @@ export class Session {
     clearTimeout(this.#settle);
     if (keys.includes('model')) {
       // Nothing of one model means anything to another.
+      this.#scheduler.stop();
       this.#setTrunk(
         new Branch(choicesOf({ ...defaultSettings(factsOf(this.page.model)), ...settings })),
         this.#plays(),

@@ -109,6 +109,29 @@ describe('a session', () => {
     expect([session.active, session.beside, session.branches.length]).toEqual([session.trunk, null, 5]);
   });
 
+  it('takes another model with its own settings: nothing of the first is left', async () => {
+    const session = await loaded('?device=cpu&label=3&seed=5&token=48');
+    fake.asked[0]!.iteration(event(0));
+    session.fork({ at: 0, changes: { cfg: 1 } });
+    session.change({ model: 'other' });
+    expect([session.state, session.branches.length, session.view.token]).toEqual(['loading', 1, null]);
+    expect(session.trunk.events).toEqual([]);
+    await after();
+    expect(session.state).toBe('loaded');
+    expect(fake.asked.at(-1)!.settings).toMatchObject({ label: 9, seed: 7, cfg: 3 });
+    expect(session.address()).toContain('model=other');
+  });
+
+  it('can be told to open the other model where one cannot be loaded', async () => {
+    host.failure = new Error('autoencoder.safetensors is not there.');
+    const session = await loaded('?model=other&device=cpu');
+    expect([session.state, session.phase]).toEqual(['failed', 'error']);
+    host.failure = null;
+    session.change({ model: 'fashion' });
+    await after();
+    expect([session.state, session.error, session.page.model]).toEqual(['loaded', null, 'fashion']);
+  });
+
   it('writes a trace and opens it again; one of another model it refuses', async () => {
     const session = await loaded('?device=cpu&steps=2&order=raster');
     fake.asked[0]!.order(Uint32Array.from({ length: 49 }, (_, i) => i));
