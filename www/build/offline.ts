@@ -59,7 +59,7 @@ export function offline(hashes: Readonly<Record<string, string>>, opens: string)
             (entries) => ({
               manifest: entries.map((entry) => {
                 const hash =
-                  hashes[entry.url] ?? (entry.url.endsWith('/model.safetensors') && hashes[dirname(entry.url)]);
+                  entry.url.endsWith('.safetensors') && hashes[dirname(entry.url)];
                 return hash ? { ...entry, url: `${entry.url}?v=${hash}`, revision: null } : entry;
               }),
             }),

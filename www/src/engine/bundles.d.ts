@@ -25,7 +25,7 @@ declare module '@engine/gpu/marscope.js' {
  */
 declare const FILE_SIZES: Readonly<Record<string, number>>;
 
-/** A hash of each model's weights, by `weights/NAME`, and of its autoencoder, by its path; known at build time. */
+/** A hash of each model's weights, by `weights/NAME`; known at build time. */
 declare const WEIGHTS_HASHES: Readonly<Record<string, string>>;
 
 /** What the models of the build are, by the name of their folder; known at build time. */

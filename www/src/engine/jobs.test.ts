@@ -92,6 +92,16 @@ describe('the worker’s jobs', () => {
     expect(await jobs.tokens(Float32Array.of(0.5, 1))).toEqual(Float32Array.of(1, 2));
   });
 
+  it('make pictures while a decoding goes on, and leave it stopped where it was stopped', async () => {
+    const pictures: Promise<Float32Array>[] = [];
+    const ended = await jobs.decode(SETTINGS, null, vi.fn(), ({ iteration }) => {
+      if (iteration === 1) jobs.stop();
+      pictures.push(jobs.picture(Float32Array.of(iteration)));
+    });
+    expect(ended).toBe('stopped');
+    expect(await Promise.all(pictures)).toEqual([Float32Array.of(0), Float32Array.of(0.5)]);
+  });
+
   it('free their decoding when the engine fails', async () => {
     fake.failure = new Error('the device is lost');
     await expect(jobs.decode(SETTINGS, null, vi.fn(), vi.fn())).rejects.toThrow('the device is lost');
