@@ -12,10 +12,15 @@ use std::sync::Arc;
 
 use js_sys::Uint8Array;
 use marscope_core::checkpoint::Safetensors;
-use marscope_core::config::WeightsConfig;
-use marscope_core::pipeline::{ModelInfo, Pipeline};
+use marscope_core::config::{TokenizerKind, WeightsConfig};
+use marscope_core::pipeline::Pipeline;
 use marscope_core::sampler::{self, DecodeSettings};
-use marscope_inference::cpu::Cpu;
+use marscope_core::tokenizer::{Autoencoder, KlConfig, LatentTokenizer, TokenizerError};
+use marscope_core::tokens::Tokens;
+use marscope_inference::cpu::{self, Cpu};
+#[cfg(feature = "webgpu")]
+use marscope_inference::gpu;
+use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
 use self::bytes::PageBytes;
@@ -35,40 +40,63 @@ pub struct Engine {
     device: String,
     /// The network again if it is on a GPU, to read its cost.
     #[cfg(feature = "webgpu")]
-    gpu: Option<Arc<marscope_inference::gpu::Model>>,
+    gpu: Option<Arc<gpu::Model>>,
 }
 
 /// The work of a GPU, and the bytes of the weights on it.
 #[cfg(feature = "webgpu")]
 #[derive(serde::Serialize)]
 struct GpuCost {
-    cost: marscope_inference::gpu::Cost,
+    cost: gpu::Cost,
     weights: u64,
 }
 
 #[wasm_bindgen]
 impl Engine {
-    /// Reads and checks a weights folder's two files and puts the network on `cpu` or `webgpu`. The weights stay in the
-    /// page's memory; one tensor at a time is copied into the module's.
+    /// Reads and checks a weights folder's files and puts the network on `cpu` or `webgpu`. Weights of latents need the two
+    /// files of their autoencoder, `{ config, weights }`; those of pixels take null. The weights stay in the page's memory; one
+    /// tensor at a time is copied into the module's.
     ///
     /// # Errors
     /// What is wrong with the files, or that there is no such device.
-    pub async fn load(config: String, weights: Uint8Array, device: String) -> Result<Engine, JsError> {
+    pub async fn load(
+        config: String,
+        weights: Uint8Array,
+        device: String,
+        autoencoder: JsValue,
+    ) -> Result<Engine, JsError> {
         let config = WeightsConfig::parse(&config)?;
         let weights = Safetensors::new(PageBytes(weights))?;
+        let autoencoder: Option<AutoencoderFiles> = parse("autoencoder", autoencoder)?;
+        let autoencoder = autoencoder.filter(|_| config.tokenizer == TokenizerKind::Kl);
+        let files = autoencoder.map(AutoencoderFiles::open).transpose()?;
         match device.as_str() {
-            "cpu" => Ok(Self {
-                pipeline: pictured(Pipeline::new(config.clone(), Arc::new(Cpu::load(&config.model, &weights)?)))?,
-                device,
-                #[cfg(feature = "webgpu")]
-                gpu: None,
-            }),
+            "cpu" => {
+                let pipeline = Pipeline::new(config.clone(), Arc::new(Cpu::load(&config.model, &weights)?));
+                let kl = files.map(|(config, weights)| cpu::Kl::load(&config, &weights)).transpose();
+                Ok(Self {
+                    pipeline: pictured(pipeline, kl.map_err(of_autoencoder)?.map(|kl| Arc::new(kl) as _))?,
+                    device,
+                    #[cfg(feature = "webgpu")]
+                    gpu: None,
+                })
+            }
             #[cfg(feature = "webgpu")]
             "webgpu" => {
-                let gpu = marscope_inference::gpu::Gpu::open(&config.model).await?;
+                let gpu = gpu::Gpu::open(&config.model).await?;
                 #[expect(clippy::arc_with_non_send_sync, reason = "a browser has no threads to send it to")]
                 let network = Arc::new(gpu.load(&config.model, &weights).await?);
-                Ok(Self { pipeline: pictured(Pipeline::new(config, network.clone()))?, device, gpu: Some(network) })
+                let pipeline = Pipeline::new(config, network.clone());
+                let kl = match files {
+                    None => None,
+                    Some((config, weights)) => {
+                        let kl = gpu.load_autoencoder(&config, &weights).await.map_err(of_autoencoder)?;
+                        #[expect(clippy::arc_with_non_send_sync, reason = "a browser has no threads to send it to")]
+                        let kl: Arc<dyn Autoencoder> = Arc::new(kl);
+                        Some(kl)
+                    }
+                };
+                Ok(Self { pipeline: pictured(pipeline, kl)?, device, gpu: Some(network) })
             }
             other => Err(JsError::new(&format!("this build has no device '{other}': give cpu"))),
         }
@@ -79,8 +107,7 @@ impl Engine {
     /// # Errors
     /// Never in practice: plain data always converts.
     pub fn info(&self) -> Result<JsValue, JsError> {
-        let info = ModelInfo::of(&self.pipeline.config, &self.device);
-        Ok(serde_wasm_bindgen::to_value(&info)?)
+        Ok(serde_wasm_bindgen::to_value(&self.pipeline.info(&self.device))?)
     }
 
     /// The work of the GPU since the weights were loaded; `null` without a GPU.
@@ -117,10 +144,62 @@ impl Engine {
         let decoding = self.pipeline.decode(&[(picture.label, picture.seed)], order, picture.sampling, start)?;
         Ok(Decoding { decoding: decoding.keeping_steps(stride) })
     }
+
+    /// The picture of `tokens`, `[L, tokenDim]`: `[channels, height, width]` in `[-1, 1]`.
+    ///
+    /// # Errors
+    /// That there are not as many tokens as the model has, that one is not finite, or that the device is lost.
+    pub async fn picture(&self, tokens: Vec<f32>) -> Result<Vec<f32>, JsError> {
+        let model = &self.pipeline.config.model;
+        let mut tokens = Tokens::Continuous { dim: model.token_dim(), values: tokens };
+        tokens.check(model.token_kind(), model.tokens(), &vec![false; model.tokens()])?;
+        Ok(self.pipeline.tokenizer()?.decode(tokens.view()).await?)
+    }
+
+    /// The tokens of `picture`, `[channels, height, width]` in `[-1, 1]`: `[L, tokenDim]`. Those of an autoencoder are the mean of
+    /// its posterior.
+    ///
+    /// # Errors
+    /// That the picture has another size, holds a number that is not finite, or that the device is lost.
+    pub async fn tokens(&self, picture: Vec<f32>) -> Result<Vec<f32>, JsError> {
+        match self.pipeline.tokenizer()?.encode(&picture).await? {
+            Tokens::Continuous { values, .. } => Ok(values),
+            Tokens::Discrete(_) => Err(TokenizerError::Kind { expected: "continuous" }.into()),
+        }
+    }
 }
 
-/// Checks that the page can draw the pictures of `pipeline`.
-fn pictured(pipeline: Pipeline) -> Result<Pipeline, JsError> {
+/// The two files of an autoencoder.
+#[derive(Deserialize)]
+#[serde(expecting = "an object of config and weights, or null")]
+struct AutoencoderFiles {
+    config: String,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    weights: Uint8Array,
+}
+
+impl AutoencoderFiles {
+    /// The shape, checked, and the parameters, not read yet.
+    fn open(self) -> Result<(KlConfig, Safetensors<PageBytes>), JsError> {
+        let config = KlConfig::parse(&self.config)?;
+        Ok((config, Safetensors::new(PageBytes(self.weights)).map_err(of_autoencoder)?))
+    }
+}
+
+/// Says that `error` is about the autoencoder.
+fn of_autoencoder(error: impl std::error::Error) -> JsError {
+    JsError::new(&format!("autoencoder.safetensors: {error}"))
+}
+
+/// `pipeline` with its autoencoder, able to draw pictures.
+fn pictured(pipeline: Pipeline, autoencoder: Option<Arc<dyn Autoencoder>>) -> Result<Pipeline, JsError> {
+    let pipeline = match autoencoder {
+        None => pipeline,
+        Some(autoencoder) => {
+            let tokenizer = LatentTokenizer::new(autoencoder, &pipeline.config)?;
+            pipeline.with_tokenizer(Box::new(tokenizer))
+        }
+    };
     pipeline.tokenizer()?;
     Ok(pipeline)
 }

@@ -73,7 +73,9 @@ impl Kl {
             queue.write_buffer(&pass.input.buffer, pass.input.offset, bytemuck::cast_slice(x));
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut compute = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            pass.ops.iter().for_each(|op| op.encode(&mut compute, &Uniforms::default(), 0, &mut cost));
+            for op in &pass.ops {
+                op.encode(&mut compute, &Uniforms::default(), 0, &mut cost);
+            }
             drop(compute);
             encoder.copy_buffer_to_buffer(&pass.output.buffer, pass.output.offset, &readable.buffer, 0, bytes);
             queue.submit([encoder.finish()]);
