@@ -58,8 +58,7 @@ export function offline(hashes: Readonly<Record<string, string>>, opens: string)
           manifestTransforms: [
             (entries) => ({
               manifest: entries.map((entry) => {
-                const hash =
-                  entry.url.endsWith('.safetensors') && hashes[dirname(entry.url)];
+                const hash = entry.url.endsWith('.safetensors') && hashes[dirname(entry.url)];
                 return hash ? { ...entry, url: `${entry.url}?v=${hash}`, revision: null } : entry;
               }),
             }),

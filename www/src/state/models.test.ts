@@ -4,7 +4,6 @@ import { factsOf, firstLabel, offered, offers, opens } from './models';
 
 const PORTRAITS = { ...FASHION, name: 'portraits', classes: ['adventurer', 'micah'], tokens: 64 };
 
-
 describe('the models of a build', () => {
   it('are offered in their order, the first one opens', () => {
     expect(offered(['other', 'fashion', 'portraits'])).toEqual(['portraits', 'fashion']);
