@@ -45,18 +45,10 @@ async function make(page: Page, more = '&play=0'): Promise<void> {
   await waitForPhase(page, 'done', 60_000);
 }
 
-/** Waits until the picture at this moment is decoded: it is what it stays. */
+/** The picture at this moment, once it is decoded. */
 async function settled(page: Page): Promise<number[]> {
-  let before = await rgba(page);
-  await expect
-    .poll(async () => {
-      const now = await rgba(page);
-      const same = apart(before, now) === 0;
-      before = now;
-      return same;
-    })
-    .toBe(true);
-  return before;
+  await expect(page.locator('canvas[data-role=image]')).toHaveAttribute('aria-busy', 'false');
+  return rgba(page);
 }
 
 /** Holds back all that the engine needs; the answer lets it through. */
@@ -84,7 +76,7 @@ test('is what opens: in colour, moving before there is an engine, then live', as
   expect(early).toHaveLength(4 * SIDE * SIDE);
   await expect.poll(() => rgba(page)).not.toEqual(early);
   await expect(page.locator('html')).toHaveAttribute('data-phase', 'loading');
-  await expect.poll(async () => (await cellStates(page))['known'] ?? 0, { timeout: 30_000 }).toBeGreaterThan(60);
+  await expect.poll(async () => (await cellStates(page))['known'] ?? 0, { timeout: 30_000 }).toBeGreaterThan(50);
   const recorded = await rgba(page);
   expect(colourful(recorded)).toBeGreaterThan(SIDE * 8);
 
@@ -133,7 +125,7 @@ test('says nothing that is true of other tokens only', async ({ page }) => {
     await page.keyboard.press(String(mode));
     await expect(page.locator('[role=tabpanel]')).toBeVisible();
     const text = await page.locator('main').innerText();
-    expect(text, `mode ${mode}`).not.toMatch(/\b49\b|28 × 28|grey values|4 by 4|black to white|patches\b/);
+    expect(text, `mode ${mode}`).not.toMatch(/\b49\b|28 × 28|grey values|4 by 4|black to white|patches\b(?!\.json)/);
   }
   const table = page.locator('article table').last();
   await expect(table).toContainText('64 × 64, colour');
@@ -192,7 +184,7 @@ test('a latent is made visible: its numbers, alone, its reach, its way, and what
   await expect(head.getByRole('button', { name: /^Predicted clean token at step/ })).toHaveCount(5);
 
   const draws = panel.locator('[data-role=section-draws]');
-  await draws.getByRole('button', { name: /What else it could have been/ }).click();
+  await draws.locator('summary').click();
   await draws.getByRole('button', { name: /Draw 64/ }).click();
   const faces = draws.locator('[data-role=faces]');
   await expect(faces).toHaveAttribute('data-shown', '12', { timeout: 60_000 });
@@ -259,9 +251,10 @@ test('an upload of any size, also a transparent one, is drawn on white and its m
       .locator('[data-role=upload]')
       .setInputFiles({ name: 'face.svg', mimeType: 'image/svg+xml', buffer: Buffer.from(svg(width, height)) });
     await expect(page.locator('[data-role=given]')).toHaveText(`${TOKENS} of ${TOKENS}`);
+    const corner = async (): Promise<number[]> => (await rgba(page, 'canvas[data-role=sketch]')).slice(0, 4);
+    await expect.poll(corner).toEqual([255, 255, 255, 255]);
     const sketch = await rgba(page, 'canvas[data-role=sketch]');
     const at = (x: number, y: number): number[] => sketch.slice(4 * (y * SIDE + x), 4 * (y * SIDE + x) + 4);
-    expect(at(1, 1)).toEqual([255, 255, 255, 255]);
     expect(apart(at(32, 32), [192, 0, 0, 255])).toBeLessThan(4);
     await page.getByRole('button', { name: 'Undo' }).click();
   }

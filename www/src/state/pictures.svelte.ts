@@ -83,6 +83,14 @@ export class Pictures {
     return this.#read(slot) ?? this.#standIn(events, place) ?? blankPixels(geometry);
   }
 
+  /** Whether another picture stands in at a place. */
+  waits(branch: Branch, place: Place): boolean {
+    if (tokenizerOf(this.#host.geometry())) return false;
+    const slot = this.#slotAt(branch, place);
+    slot?.subscribe();
+    return slot?.exact === false;
+  }
+
   /** The picture of tokens [L, tokenDim] that stand in no recording, always given as the same array; null until it is there. */
   of(branch: Branch, tokens: Float32Array): Pixels | null {
     const geometry = this.#host.geometry();

@@ -59,6 +59,8 @@ describe('pictures of latents', () => {
     expect((await soon)[0]).toBe(255);
     expect(fake.pictures[0]!.tokens).toEqual(Float32Array.of(0, 3, 0, 0));
     await pictures.soon(branch, { iteration: 1, frame: 0 });
+    expect(pictures.waits(branch, { iteration: 1, frame: 0 })).toBe(false);
+    expect(pictures.waits(branch, { iteration: 1, frame: 1 })).toBe(true);
     expect(fake.pictures).toHaveLength(1);
     expect(at(1, 0)).toBe(255);
   });
