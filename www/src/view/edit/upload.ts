@@ -7,11 +7,23 @@ import type { Geometry } from '../../state/settings';
 /** File types that the file chooser accepts. */
 export const PICTURES = 'image/png,image/jpeg,image/webp,image/gif,image/bmp,image/avif,image/svg+xml';
 
+/** Browsers make no bitmap of an SVG file, only of an element that shows it. */
+async function drawing(file: File): Promise<HTMLImageElement> {
+  const picture = new Image();
+  picture.src = URL.createObjectURL(file);
+  try {
+    await picture.decode();
+    return picture;
+  } finally {
+    URL.revokeObjectURL(picture.src);
+  }
+}
+
 /** Rejects with an Error with a readable message. */
 export async function sketchFromFile(file: File, geometry: Geometry): Promise<Sketch> {
-  let picture: ImageBitmap;
+  let picture: ImageBitmap | HTMLImageElement;
   try {
-    picture = await createImageBitmap(file);
+    picture = file.type === 'image/svg+xml' ? await drawing(file) : await createImageBitmap(file);
   } catch {
     throw new Error(`This browser cannot read "${file.name}" as a picture. Take a PNG or a JPEG file.`);
   }
@@ -26,8 +38,9 @@ export async function sketchFromFile(file: File, geometry: Geometry): Promise<Sk
   const background = backgroundOf(geometry);
   context.fillStyle = `rgb(${background} ${background} ${background})`;
   context.fillRect(0, 0, width, height);
-  const crop = centreCrop(picture.width, picture.height, geometry.image);
+  // An SVG file may say no size.
+  const crop = centreCrop(picture.width || width, picture.height || height, geometry.image);
   context.drawImage(picture, crop.x, crop.y, crop.width, crop.height, 0, 0, width, height);
-  picture.close();
+  if (picture instanceof ImageBitmap) picture.close();
   return sketchOfImage(context.getImageData(0, 0, width, height).data, geometry);
 }
