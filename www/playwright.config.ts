@@ -9,8 +9,8 @@ export default defineConfig({
   testDir: '../tests/browser',
   outputDir: '../tests/browser/results',
   workers: 2,
-  timeout: 60_000,
-  expect: { timeout: 20_000 },
+  timeout: 180_000,
+  expect: { timeout: 40_000 },
   reporter: [['list']],
   forbidOnly: true,
   use: {

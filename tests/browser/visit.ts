@@ -14,7 +14,7 @@ export { expect };
 
 export type Phase = 'loading' | 'ready' | 'running' | 'done' | 'error';
 
-export async function waitForPhase(page: Page, phase: Phase, timeout = 40_000): Promise<void> {
+export async function waitForPhase(page: Page, phase: Phase, timeout = 90_000): Promise<void> {
   await expect(page.locator('html')).toHaveAttribute('data-phase', phase, {
     timeout,
   });
