@@ -41,7 +41,7 @@ test('axe finds nothing while the recording plays in the engine’s place', asyn
 });
 
 test('axe finds nothing while running, stopped or done', async ({ page }) => {
-  test.setTimeout(120_000);
+  test.setTimeout(300_000);
   await page.goto('./?model=fashion&label=1&seed=1&cfg=2&iterations=30&steps=50&device=cpu&play=1');
   await waitForPhase(page, 'running');
   await expect(narration(page)).toContainText('Iteration 2 of 30');
