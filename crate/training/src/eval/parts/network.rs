@@ -21,9 +21,6 @@ const WIDTHS: [usize; 3] = [48, 96, 128];
 /// Numbers in a feature vector.
 const FEATURES: usize = 128;
 
-/// Smallest side of a picture: four halvings leave one place.
-pub const SMALLEST: usize = 16;
-
 /// Pictures that go through the network at once; bounds the memory of the convolutions.
 const BATCH: usize = 250;
 

@@ -3,12 +3,15 @@
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 
-use super::network::{PartsNetwork, SMALLEST};
+use super::network::PartsNetwork;
 use super::questions::Questions;
 use crate::data::{ImageSet, Parts};
 use crate::eval::fit::{Training, fit};
 use crate::eval::{EvalError, measurable};
 use crate::model::indices;
+
+/// Smallest side of a picture: four halvings leave one place.
+const SMALLEST: usize = 16;
 
 /// How the parts network of an evaluation is trained.
 pub const PARTS_TRAINING: Training = Training { epochs: 3, rate: 2e-3, seed: 1 };
