@@ -6,6 +6,9 @@ import { MARGIN, dock, overlap, type Box } from './dock';
 /** A smooth scroll is over after this long, in ms. */
 const SCROLL = 900;
 
+/** What a visitor does to a page that then is not to be scrolled away from under them. */
+const ACTS = ['wheel', 'touchmove', 'pointerdown', 'keydown'] as const;
+
 function visible(selector: string): Element | null {
   const element = document.querySelector(selector);
   return element && element.getClientRects().length > 0 ? element : null;
@@ -30,10 +33,20 @@ export class Placement {
   #target: Element | null = null;
   /** The time at which the tour's own scroll ends. */
   #scrolling = 0;
-  #again: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the visitor has acted since the target was shown: from then on the tour does not scroll. */
+  #acted = false;
 
   constructor(card: () => HTMLElement | undefined) {
     this.#card = card;
+    const acted = (): void => {
+      this.#acted = true;
+    };
+    $effect(() => {
+      for (const kind of ACTS) addEventListener(kind, acted, { passive: true, capture: true });
+      return () => {
+        for (const kind of ACTS) removeEventListener(kind, acted, { capture: true });
+      };
+    });
   }
 
   /** Marks the first of these that is there. */
@@ -62,17 +75,25 @@ export class Placement {
     if (next.left !== this.at?.left || next.top !== this.at.top) this.at = next;
   }
 
-  /** The same, unless the page is being scrolled. */
-  follow(): void {
-    if (performance.now() > this.#scrolling) this.settle();
+  /** Scrolls what is pointed at into view, and keeps it there until the visitor acts: panels arrive late and move it. */
+  reveal(): void {
+    this.#acted = false;
+    this.#scrolling = 0;
+    this.follow();
   }
 
-  /** Scrolls what is pointed at into view, clear of the card. A second pass mends what moved along with the page. */
-  reveal(passes = 2): void {
+  /** Puts the card in its place and scrolls where that is due, unless the page is being scrolled. */
+  follow(): void {
+    if (performance.now() <= this.#scrolling) return;
     this.settle();
+    if (!this.#acted) this.#scroll();
+  }
+
+  /** Scrolls the target clear of the card. */
+  #scroll(): void {
     const card = this.#card();
     const target = this.#target;
-    if (!card || !target || !this.at || passes === 0 || stuck()?.contains(target)) return;
+    if (!card || !target || !this.at || stuck()?.contains(target)) return;
     const at = target.getBoundingClientRect();
     const { width, height } = card.getBoundingClientRect();
     const free = room();
@@ -84,20 +105,15 @@ export class Placement {
     const wanted = Math.max(MARGIN / 2, (left - at.height) / 2);
     const most = document.documentElement.scrollHeight - innerHeight - scrollY;
     const by = Math.max(-scrollY, Math.min(most, at.top - wanted));
+    if (Math.abs(by) < 1) return;
     const still = prefersReducedMotion.current;
     scrollBy({ top: by, behavior: still ? 'instant' : 'smooth' });
     this.settle(by);
-    const pause = still ? 0 : SCROLL;
-    this.#scrolling = performance.now() + pause;
-    clearTimeout(this.#again);
-    this.#again = setTimeout(() => {
-      this.reveal(passes - 1);
-    }, pause);
+    this.#scrolling = performance.now() + (still ? 0 : SCROLL);
   }
 
   /** Removes the mark. */
   release(): void {
-    clearTimeout(this.#again);
     this.#target?.removeAttribute('data-toured');
     this.#target = null;
   }
