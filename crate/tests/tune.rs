@@ -86,7 +86,10 @@ fn it_searches_and_writes_the_defaults() {
     assert_eq!(config(&model), before);
     let found = search(&out);
     assert!(found.finished);
-    assert_eq!((found.start.clone(), &*found.weights, &*found.device), (before.defaults.settings(), "test", "cpu"));
+    assert_eq!(
+        (found.start.clone(), &*found.weights, &*found.device),
+        (before.defaults.settings(), "test", "one core (cpu)")
+    );
     let rounds = [0, 1, 2].map(|round| found.trials.iter().filter(|trial| trial.round == round).count());
     assert!(rounds[0] >= 6 && (2..=3).contains(&rounds[1]) && (1..=2).contains(&rounds[2]), "{rounds:?}");
     let svg = fs::read_to_string(out.with_extension("svg")).unwrap();

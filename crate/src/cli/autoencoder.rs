@@ -13,7 +13,7 @@ use marscope_training::autoencoder::Kl;
 use marscope_training::checkpoint::{Weights, open_weights};
 
 /// The autoencoder that weights of latents need.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct KlArgs {
     /// The KL autoencoder, which turns latents into pictures: a folder with autoencoder.json and autoencoder.safetensors,
     /// kl16.ckpt, or a safetensors file [default: those two files of the weights folder]

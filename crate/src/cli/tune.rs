@@ -15,12 +15,11 @@ use super::{Failure, read, stop_on_ctrl_c};
 use marscope_core::config::{Defaults, WeightsConfig};
 use marscope_core::pipeline::Pipeline;
 use marscope_core::sampler::Settings;
-use marscope_training::eval::tune::{Figures, Next, Plan, ROUNDS, Trial, Tuning, plot};
+use marscope_training::eval::tune::{
+    Figures, Next, Plan, ROUNDS, Stopwatch, Trial, Tuning, milliseconds_by_clock, plot,
+};
 use marscope_training::eval::{Baseline, EvalOptions, Real, generate_until};
 use marscope_training::replace::replace;
-
-/// Times that an image is decoded to measure how long it takes; the least counts, since other work only adds.
-const TIMES: usize = 5;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -32,8 +31,8 @@ pub struct Args {
     /// Folder of the real images, training and test set
     #[arg(long)]
     data: PathBuf,
-    /// The most milliseconds that an image, decoded by itself on this machine, may take [default: what it takes with the
-    /// present defaults]
+    /// The most milliseconds that an image, decoded by itself, may take: on a CPU, on one core [default: what it takes with
+    /// the present defaults]
     #[arg(long, value_name = "MS", conflicts_with = "resume")]
     budget: Option<f64>,
     /// Settings to try on a fifth of the images; the best third of them then has half of the images, the best sixth all
@@ -66,20 +65,20 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if !args.dry_run {
         writable(&args.model.join("config.json"))?;
     }
-    let (pipeline, device) = open(&args.model, args.device)?;
-    let pipeline = args.kl.pictures(pipeline, &args.model, &device)?;
+    let pipeline = pictures(&args.model, &args.kl, args.device)?;
+    let timer = Timer::open(&args)?;
     let stop = stop_on_ctrl_c()?;
     let mut tuning = match kept {
         Some(tuning) => tuning,
-        None => begin(&args, &pipeline, &stop)?,
+        None => begin(&args, &pipeline, &timer)?,
     };
     save(&tuning, &out)?;
 
     if !tuning.finished {
         let data = Data::read(&args.data, &config)?;
         let measures = Measures::open(&args.model, &config, Some(&data), None, None, args.device)?;
-        let judge =
-            Judge { pipeline: &pipeline, measures: &measures, real: Real { data: Some(data.images), reference: None } };
+        let real = Real { data: Some(data.images), reference: None };
+        let judge = Judge { pipeline: &pipeline, timer: &timer, measures: &measures, real };
         judge.search(&mut tuning, &stop, &mut |tuning| save(tuning, &out))?;
     }
     let svg = out.with_extension("svg");
@@ -117,13 +116,13 @@ fn kept(args: &Args, out: &Path, config: &WeightsConfig) -> Result<Option<Tuning
         return Err(named(&format!("it is a search for the weights '{}', not '{}'", tuning.weights, config.name)));
     }
     if tuning.device != name(args.device) {
-        return Err(named(&format!("its times are of --device {}", tuning.device)));
+        return Err(named(&format!("its times are of {}, not of {}", tuning.device, name(args.device))));
     }
     Ok(Some(tuning))
 }
 
 /// A new search. The options are checked; without a budget, the present defaults are timed.
-fn begin(args: &Args, pipeline: &Pipeline, stop: &AtomicBool) -> Result<Tuning, Failure> {
+fn begin(args: &Args, pipeline: &Pipeline, timer: &Timer) -> Result<Tuning, Failure> {
     let (config, start) = (&pipeline.config, pipeline.settings());
     let mut plan = Plan {
         tokens: config.model.tokens(),
@@ -135,15 +134,15 @@ fn begin(args: &Args, pipeline: &Pipeline, stop: &AtomicBool) -> Result<Tuning, 
     };
     plan.check()?;
     if args.budget.is_none() {
-        plan.budget =
-            milliseconds(pipeline, &start, f64::INFINITY, stop)?.ok_or("stopped before anything was measured")?;
+        plan.budget = timer.milliseconds(pipeline, &start, f64::INFINITY)?;
     }
     Ok(Tuning::new(config.name.clone(), name(args.device), plan, start))
 }
 
-/// The name of `device`, as it is given.
+/// What the times of `device` are of.
 fn name(device: DeviceKind) -> String {
-    device.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    let name = device.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    if matches!(device, DeviceKind::Cpu | DeviceKind::Flex) { format!("one core ({name})") } else { name }
 }
 
 /// Checks that the file `path` can be written.
@@ -164,32 +163,44 @@ fn write_defaults(folder: &Path, defaults: Defaults) -> Result<(), Failure> {
     replace(&path, json.as_bytes()).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-/// Milliseconds of one image, decoded by itself: the least of several times, or the first one if it is far over `budget`. `None`
-/// once `stop` is set.
-fn milliseconds(
-    pipeline: &Pipeline,
-    settings: &Settings,
-    budget: f64,
-    stop: &AtomicBool,
-) -> Result<Option<f64>, Failure> {
-    let options = EvalOptions { settings: settings.clone(), count: 1, ..EvalOptions::of(pipeline) };
-    let mut least = f64::INFINITY;
-    for _ in 0..TIMES {
-        let started = Instant::now();
-        if generate_until(pipeline, &options, stop)?.is_none() {
-            return Ok(None);
+/// Measures how long an image takes.
+enum Timer {
+    /// On one core of the processor.
+    OneCore(Stopwatch),
+    /// On another device, by the clock on the wall.
+    Device,
+}
+
+impl Timer {
+    /// For the device of `args`.
+    fn open(args: &Args) -> Result<Self, Failure> {
+        if !matches!(args.device, DeviceKind::Cpu | DeviceKind::Flex) {
+            return Ok(Self::Device);
         }
-        least = least.min(1e3 * started.elapsed().as_secs_f64());
-        if least > 2.0 * budget {
-            break;
-        }
+        let (model, kl, device) = (args.model.clone(), args.kl.clone(), args.device);
+        let watch = Stopwatch::new(move || pictures(&model, &kl, device).map_err(|error| error.to_string()))?;
+        Ok(Self::OneCore(watch))
     }
-    Ok(Some(least))
+
+    /// Milliseconds of one image, decoded by itself. If the first one takes far longer than `enough`, that is the answer.
+    fn milliseconds(&self, pipeline: &Pipeline, settings: &Settings, enough: f64) -> Result<f64, Failure> {
+        Ok(match self {
+            Self::OneCore(watch) => watch.milliseconds(settings, enough)?,
+            Self::Device => milliseconds_by_clock(pipeline, settings, enough)?,
+        })
+    }
+}
+
+/// The weights of `folder`, with what makes pictures of their tokens.
+fn pictures(folder: &Path, kl: &KlArgs, device: DeviceKind) -> Result<Pipeline, Failure> {
+    let (pipeline, device) = open(folder, device)?;
+    kl.pictures(pipeline, folder, &device)
 }
 
 /// What trials are measured with.
 struct Judge<'a> {
     pipeline: &'a Pipeline,
+    timer: &'a Timer,
     measures: &'a Measures,
     real: Real,
 }
@@ -220,7 +231,7 @@ impl Judge<'_> {
                 place => place.insert(self.measures.baseline(&self.pipeline.config, &self.real, &options[round])?),
             };
             let started = Instant::now();
-            let Some(least) = milliseconds(self.pipeline, &settings, tuning.plan.budget, stop)? else { return Ok(()) };
+            let least = self.timer.milliseconds(self.pipeline, &settings, tuning.plan.budget)?;
             let milliseconds = least.min(tuning.fastest(&settings));
             let figures = if round == 0 && tuning.is_too_slow(&settings, milliseconds) {
                 None

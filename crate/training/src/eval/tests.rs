@@ -15,7 +15,7 @@ use crate::model::Mar;
 use marscope_core::config::WeightsConfig;
 
 /// 8x8 images of four tokens, three classes.
-fn pipeline() -> Pipeline {
+pub(super) fn pipeline() -> Pipeline {
     let json = r#"{
         "version": 1, "name": "tiny", "classes": ["dot", "line", "ring"], "tokenizer": "pixel", "clip_denoised": true,
         "defaults": { "cfg": 2.0, "iterations": 3, "steps": 5, "temperature": 0.9 },

@@ -4,12 +4,14 @@
 mod frontier;
 mod plot;
 mod space;
+mod stopwatch;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::plot::plot;
 use self::space::{Space, at_least_as_slow, canonical};
+pub use self::stopwatch::{Stopwatch, milliseconds_by_clock};
 use super::Report;
 use marscope_core::config::Defaults;
 use marscope_core::random::Philox;
@@ -171,7 +173,7 @@ pub struct Trial {
     pub settings: Settings,
     /// The round, from 0.
     pub round: usize,
-    /// Milliseconds of one image by itself, the least of several.
+    /// Milliseconds of one image by itself, the least of several; on a processor, on one core.
     pub milliseconds: f64,
     /// What was measured; `None` if they take longer than the budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,7 +225,7 @@ pub struct Next {
 pub struct Tuning {
     /// Name of the weights.
     pub weights: String,
-    /// The device that the times are of.
+    /// What the times are of: a device, or one core of the processor.
     pub device: String,
     /// The plan.
     pub plan: Plan,
