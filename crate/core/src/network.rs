@@ -2,6 +2,7 @@
 //! Sections 3.2 and 3.3 of the paper: z from the known tokens, tokens from z, and what the attention looked at.
 
 use std::any::Any;
+use std::ops::Range;
 use std::pin::Pin;
 
 use web_time::Instant;
@@ -19,6 +20,23 @@ pub struct BackboneInput<'a> {
     pub masked: &'a [bool],
     /// `[images]`.
     pub labels: &'a [Label],
+}
+
+impl<'a> BackboneInput<'a> {
+    /// The part of some of the images.
+    ///
+    /// # Panics
+    /// If there are no images, or not so many.
+    #[must_use]
+    pub fn of_images(&self, images: Range<usize>) -> BackboneInput<'a> {
+        let length = self.masked.len() / self.labels.len();
+        let tokens = images.start * length..images.end * length;
+        BackboneInput {
+            tokens: self.tokens.slice(tokens.clone()),
+            masked: &self.masked[tokens],
+            labels: &self.labels[images],
+        }
+    }
 }
 
 /// The output of the backbone for some pictures, with attention weights.

@@ -14,6 +14,13 @@ pub fn modulation_columns(config: &MarConfig) -> usize {
     (3 * config.diffloss_d + 2) * config.diffloss_w
 }
 
+/// The part of the head's products that the modulations are, from 0 to 1.
+pub fn modulation_share(config: &MarConfig) -> f64 {
+    let width = config.diffloss_w;
+    let layers = 3 * config.token_dim() + 2 * config.diffloss_d * width;
+    modulation_columns(config) as f64 / (modulation_columns(config) + layers) as f64
+}
+
 /// Tokens that `process` draws, of `dim` numbers each.
 pub fn tokens(process: &ReverseProcess<'_>, dim: usize) -> usize {
     process.noise.len() / dim / (1 + process.steps.len())

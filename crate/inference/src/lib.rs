@@ -8,9 +8,11 @@
 //! 4. `gather`: which rows the backbone runs over
 //! 5. `backbone`: the backbone's layers, and the kernels that an engine supplies for them
 //! 6. `head`: the same for the head
-//! 7. `autoencoder`: the same for the autoencoder, with its parameters
-//! 8. `cpu`: the engine on the CPU
-//! 9. `gpu`: the engine on a GPU
+//! 7. `help`: modulations of the head that are computed elsewhere
+//! 8. `autoencoder`: as `backbone`, for the autoencoder, with its parameters
+//! 9. `cpu`: the engine on the CPU
+//! 10. `gpu`: the engine on a GPU
+//! 11. `team`: one network computed by several
 
 pub mod autoencoder;
 pub mod backbone;
@@ -19,6 +21,8 @@ pub mod gather;
 #[cfg(feature = "webgpu")]
 pub mod gpu;
 pub mod head;
+pub mod help;
+pub mod team;
 pub mod tensors;
 pub mod time;
 pub mod weights;

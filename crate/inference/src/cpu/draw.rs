@@ -40,73 +40,102 @@ pub struct Drawing<'a> {
     pub bare: &'a Norm,
     /// The process.
     pub process: &'a ReverseProcess<'a>,
-    /// Tokens.
-    pub tokens: usize,
+    /// Its rows.
+    pub rows: Rows,
     /// Its buffers.
     pub workspace: &'a mut Workspace,
 }
 
-impl Drawing<'_> {
+/// The rows of a draw: every token's, with guidance once more without the class.
+#[derive(Clone, Copy)]
+pub struct Rows {
+    /// Tokens.
+    pub tokens: usize,
     /// Conditional and unconditional halves.
-    fn branches(&self) -> usize {
-        if self.process.cfg.is_some() { 2 } else { 1 }
+    pub branches: usize,
+}
+
+impl Rows {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        self.branches * self.tokens
     }
 
-    /// Embeds z, `[rows, decoder width]`, and starts every group at its noise.
-    pub fn start(&mut self, z: &[f32]) {
-        let (width, dim, branches) = (self.head.input.d_out(), self.head.input.d_in(), self.branches());
-        let wide = self.head.condition.d_in();
-        let Workspace { conditions, groups, .. } = &mut *self.workspace;
+    /// Tokens of each group: as many groups as can run at once.
+    fn groups(self) -> impl ExactSizeIterator<Item = Range<usize>> {
         let count = parallel::count().min(self.tokens);
-        groups.resize_with(count, Group::default);
-        let mut conditions = conditions.of(branches * self.tokens * width);
-        for (i, group) in groups.iter_mut().enumerate() {
-            let tokens = i * self.tokens / count..(i + 1) * self.tokens / count;
-            for branch in 0..branches {
-                let (out, rest) = conditions.split_at_mut(tokens.len() * width);
-                let x = &z[(branch * self.tokens + tokens.start) * wide..][..tokens.len() * wide];
-                self.arch.dispatch(Apply { layer: &self.head.condition, x, out, epilogue: Write });
-                conditions = rest;
-            }
-            group.start(tokens, self.process.noise, dim);
-        }
+        (0..count).map(move |i| i * self.tokens / count..(i + 1) * self.tokens / count)
     }
 
     /// Steps to take at once.
-    pub fn chunk(&self) -> usize {
-        (ROWS * parallel::count()).div_ceil(self.branches() * self.tokens)
+    pub fn chunk(self) -> usize {
+        (ROWS * parallel::count()).div_ceil(self.count())
+    }
+}
+
+impl Workspace {
+    /// Embeds z, `[rows, decoder width]`.
+    pub fn embed(&mut self, arch: Arch, head: &HeadParameters<Packer>, z: &[f32], rows: Rows) {
+        let (width, wide) = (head.input.d_out(), head.condition.d_in());
+        let mut conditions = self.conditions.of(rows.count() * width);
+        for tokens in rows.groups() {
+            for branch in 0..rows.branches {
+                let (out, rest) = conditions.split_at_mut(tokens.len() * width);
+                let x = &z[(branch * rows.tokens + tokens.start) * wide..][..tokens.len() * wide];
+                arch.dispatch(Apply { layer: &head.condition, x, out, epilogue: Write });
+                conditions = rest;
+            }
+        }
     }
 
-    /// Takes `steps`, with their embedded timesteps `[steps, width]`.
-    pub fn take(&mut self, steps: Range<usize>, time: &[f32]) {
-        let Self { arch, head, bare, process, tokens, .. } = *self;
+    /// The modulations of some steps under the embedded z, `[steps, rows, columns]`, from embedded timesteps `[steps, width]`.
+    pub fn modulate(&mut self, arch: Arch, head: &HeadParameters<Packer>, time: &[f32], rows: Rows) -> &[f32] {
         let (width, columns) = (head.input.d_out(), head.modulation.d_out());
-        let branches = self.branches();
-        let count = branches * tokens;
-        let rows = steps.len() * count;
-        let Workspace { conditions, activated, modulations, groups } = &mut *self.workspace;
-        let conditions = &*conditions.of(count * width);
-        let modulations = modulations.of(rows * columns);
-
-        let rows_of_part = rows.div_ceil(parallel::count());
-        let parts = activated
-            .of(rows * width)
+        let total = time.len() / width * rows.count();
+        let conditions = &*self.conditions.of(rows.count() * width);
+        let modulations = self.modulations.of(total * columns);
+        let rows_of_part = total.div_ceil(parallel::count());
+        let parts = self
+            .activated
+            .of(total * width)
             .chunks_mut(rows_of_part * width)
             .zip(modulations.chunks_mut(rows_of_part * columns));
         let mut parts: Vec<_> = parts
             .enumerate()
             .map(|(i, (activated, out))| {
-                let rows = i * rows_of_part..rows.min((i + 1) * rows_of_part);
+                let rows = i * rows_of_part..total.min((i + 1) * rows_of_part);
                 Some(Modulate { layer: &head.modulation, time, conditions, rows, activated, out })
             })
             .collect();
         parallel::each(&mut parts, |part| part.take().map_or((), |part| arch.dispatch(part)));
+        modulations
+    }
+}
 
-        let modulations = &*modulations;
+impl Drawing<'_> {
+    /// Embeds z, `[rows, decoder width]`, and starts every group at its noise.
+    pub fn start(&mut self, z: &[f32]) {
+        self.workspace.embed(self.arch, self.head, z, self.rows);
+        let groups = &mut self.workspace.groups;
+        groups.resize_with(self.rows.groups().len(), Group::default);
+        for (group, tokens) in groups.iter_mut().zip(self.rows.groups()) {
+            group.start(tokens, self.process.noise, self.head.input.d_in());
+        }
+    }
+
+    /// Takes `steps`, with their embedded timesteps `[steps, width]` and, where they are known, their modulations.
+    pub fn take(&mut self, steps: Range<usize>, time: &[f32], known: Option<&[f32]>) {
+        let Self { arch, head, bare, process, rows, .. } = *self;
+        if known.is_none() {
+            self.workspace.modulate(arch, head, time, rows);
+        }
+        let Workspace { modulations, groups, .. } = &mut *self.workspace;
+        let modulations = known.unwrap_or(modulations.get());
+        let columns = head.modulation.d_out();
         parallel::each(groups, |group| {
-            let modulations = &modulations[branches * group.tokens.start * columns..];
-            let (steps, stride) = (steps.clone(), count * columns);
-            arch.dispatch(Reverse { head, bare, process, tokens, steps, modulations, stride, group });
+            let modulations = &modulations[rows.branches * group.tokens.start * columns..];
+            let (steps, stride) = (steps.clone(), rows.count() * columns);
+            arch.dispatch(Reverse { head, bare, process, tokens: rows.tokens, steps, modulations, stride, group });
         });
     }
 
@@ -119,11 +148,11 @@ impl Drawing<'_> {
                 let taken = steps.start + at + 1;
                 if let Ok(frame) = trajectory.taken.binary_search(&taken) {
                     let x = &group.trail.get()[at * count * dim..][..count * dim];
-                    trajectory.frames[(frame * self.tokens + first) * dim..][..count * dim].copy_from_slice(x);
+                    trajectory.frames[(frame * self.rows.tokens + first) * dim..][..count * dim].copy_from_slice(x);
                 }
                 if self.process.explain {
                     let predictions = &group.predictions.get()[at * count * 2 * dim..][..count * 2 * dim];
-                    let to = &mut trajectory.predictions[((taken - 1) * self.tokens + first) * 2 * dim..];
+                    let to = &mut trajectory.predictions[((taken - 1) * self.rows.tokens + first) * 2 * dim..];
                     to[..count * 2 * dim].copy_from_slice(predictions);
                 }
             }

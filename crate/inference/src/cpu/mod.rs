@@ -39,12 +39,13 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use self::backbone::{Attention, Pass};
-use self::draw::Drawing;
+use self::draw::{Drawing, Rows};
 pub use self::kl::Kl;
 use self::norm::Norm;
 use self::pool::Pool;
 use self::weights::Packer;
 use crate::gather::GatherPlan;
+use crate::help::{Help, Helped, Helper};
 use crate::weights::Parameters;
 use marscope_core::checkpoint::{CheckpointError, TensorSource};
 use marscope_core::config::MarConfig;
@@ -132,19 +133,11 @@ impl Cpu {
         attention: bool,
         plan: impl Fn(&Range<usize>, &BackboneInput<'_>) -> (GatherPlan, Vec<usize>),
     ) -> Vec<Part> {
-        let config = &self.network.config;
-        let length = config.tokens();
         let total = input.labels.len();
         let images_of_part = total.div_ceil(parallel::count()).clamp(1, IMAGES);
         let part = |first: usize| {
             let images = first..total.min(first + images_of_part);
-            let tokens = images.start * length..images.end * length;
-            let part = BackboneInput {
-                tokens: input.tokens.slice(tokens.clone()),
-                masked: &input.masked[tokens],
-                labels: &input.labels[images.clone()],
-            };
-            let (plan, rows) = plan(&images, &part);
+            let (plan, rows) = plan(&images, &input.of_images(images.clone()));
             Part { plan, rows, workspace: self.passes.take(), attention: attention.then(Attention::default) }
         };
         let mut parts: Vec<_> = (0..total).step_by(images_of_part).map(part).collect();
@@ -155,15 +148,18 @@ impl Cpu {
     }
 
     /// Runs a reverse process under `z`, `[rows, decoder width]`, or `[2 rows, ..]` with guidance: the conditional rows, then
-    /// the unconditional ones. `proceed` is called once for every diffusion step, a few steps ahead.
+    /// the unconditional ones. `proceed` is called once for every diffusion step, a few steps ahead. The modulations are computed
+    /// here for the first steps, and come from `help` for the others.
     async fn reverse(
         &self,
         z: &[f32],
         process: &ReverseProcess<'_>,
+        help: Vec<Help<'_>>,
         proceed: &mut dyn Continue,
     ) -> Result<Trajectory, NetworkError> {
         let (head, dim, total) = (&self.network.head, self.network.config.token_dim(), process.steps.len());
         let tokens = crate::head::tokens(process, dim);
+        let rows = Rows { tokens, branches: if process.cfg.is_some() { 2 } else { 1 } };
         let taken = process.taken();
         let mut trajectory = Trajectory {
             frames: vec![0.0; taken.len() * tokens * dim],
@@ -176,24 +172,52 @@ impl Cpu {
         let width = self.network.config.diffloss_w;
         let time = head.time.embed(&process.steps.timesteps);
         let mut workspace = self.draws.take();
-        let mut drawing =
-            Drawing { arch: self.arch, head, bare: &self.bare, process, tokens, workspace: &mut workspace };
+        let mut drawing = Drawing { arch: self.arch, head, bare: &self.bare, process, rows, workspace: &mut workspace };
         drawing.start(z);
-        let mut done = 0;
-        while done < total {
-            let steps = done..total.min(done + drawing.chunk());
-            for _ in steps.clone() {
-                if !proceed.should_continue().await {
-                    self.draws.put_back(workspace);
-                    return Err(NetworkError::Stopped);
+        let first = help.first().map_or(total, |help| help.steps.start);
+        let mut parts = vec![(0..first, None)];
+        parts.extend(help.into_iter().map(|Help { steps, modulations }| (steps, Some(modulations))));
+        for (part, help) in parts {
+            let known = match help {
+                // If they do not come, they are computed here after all.
+                Some(modulations) => modulations.await.ok(),
+                None => None,
+            };
+            let mut done = part.start;
+            while done < part.end {
+                let steps = done..part.end.min(done + rows.chunk());
+                for _ in steps.clone() {
+                    if !proceed.should_continue().await {
+                        self.draws.put_back(workspace);
+                        return Err(NetworkError::Stopped);
+                    }
                 }
+                let of_step = rows.count() * head.modulation.d_out();
+                let known = known.as_ref().map(|known| &known[(done - part.start) * of_step..]);
+                drawing.take(steps.clone(), &time[steps.start * width..steps.end * width], known);
+                drawing.keep(steps.clone(), &mut trajectory);
+                done = steps.end;
             }
-            drawing.take(steps.clone(), &time[steps.start * width..steps.end * width]);
-            drawing.keep(steps.clone(), &mut trajectory);
-            done = steps.end;
         }
         self.draws.put_back(workspace);
         Ok(trajectory)
+    }
+
+    /// The modulations of all rows at `steps` of `timesteps`, `[steps, rows, columns]`.
+    fn modulations_of(&self, z: &[f32], guided: bool, timesteps: &[usize], steps: Range<usize>) -> Vec<f32> {
+        let MarConfig { decoder_embed_dim: wide, diffloss_w: width, .. } = self.network.config;
+        let head = &self.network.head;
+        let branches = if guided { 2 } else { 1 };
+        let rows = Rows { tokens: z.len() / wide / branches, branches };
+        let mut workspace = self.draws.take();
+        workspace.embed(self.arch, head, z, rows);
+        let time = head.time.embed(timesteps);
+        let mut modulations = Vec::with_capacity(steps.len() * rows.count() * head.modulation.d_out());
+        for time in time[steps.start * width..steps.end * width].chunks(rows.chunk() * width) {
+            modulations.extend_from_slice(workspace.modulate(self.arch, head, time, rows));
+        }
+        self.draws.put_back(workspace);
+        modulations
     }
 }
 
@@ -222,11 +246,35 @@ impl Network for Cpu {
         proceed: &'a mut dyn Continue,
     ) -> Answer<'a, HeadOutput> {
         let HeadInput::Diffusion(process) = input;
-        Box::pin(async move { Ok(HeadOutput::Diffusion(self.reverse(z, process, proceed).await?)) })
+        Box::pin(async move { Ok(HeadOutput::Diffusion(self.reverse(z, process, Vec::new(), proceed).await?)) })
     }
 
     fn backbone<'a>(&'a self, input: &'a BackboneInput<'a>) -> Answer<'a, BackboneOutput> {
         Box::pin(async move { Ok(self.with_attention(input)) })
+    }
+}
+
+impl Helper for Cpu {
+    fn modulations<'a>(
+        &'a self,
+        z: &'a [f32],
+        guided: bool,
+        timesteps: &'a [usize],
+        steps: Range<usize>,
+    ) -> Answer<'a, Vec<f32>> {
+        Box::pin(async move { Ok(self.modulations_of(z, guided, timesteps, steps)) })
+    }
+}
+
+impl Helped for Cpu {
+    fn draw_helped<'a>(
+        &'a self,
+        z: &'a [f32],
+        process: &'a ReverseProcess<'a>,
+        help: Vec<Help<'a>>,
+        proceed: &'a mut dyn Continue,
+    ) -> Answer<'a, Trajectory> {
+        Box::pin(self.reverse(z, process, help, proceed))
     }
 }
 
