@@ -4,13 +4,15 @@
 mod bytes;
 mod event;
 mod object;
+mod peer;
 mod probe;
 mod settings;
 mod should_continue;
+mod work;
 
 use std::sync::Arc;
 
-use js_sys::Uint8Array;
+use js_sys::{Function, Uint8Array};
 use marscope_core::checkpoint::Safetensors;
 use marscope_core::config::{TokenizerKind, WeightsConfig};
 use marscope_core::pipeline::Pipeline;
@@ -20,10 +22,13 @@ use marscope_core::tokens::Tokens;
 use marscope_inference::cpu::{self, Cpu};
 #[cfg(feature = "webgpu")]
 use marscope_inference::gpu;
+use marscope_inference::help::Helper;
+use marscope_inference::team::Team;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
 use self::bytes::PageBytes;
+use self::peer::Peer;
 use self::settings::{DecodeState, parse};
 use self::should_continue::{Finished, ShouldContinue, stopped};
 
@@ -38,9 +43,17 @@ pub fn start() {
 pub struct Engine {
     pipeline: Pipeline,
     device: String,
+    /// The network again if it is on the CPU, to share its work.
+    cpu: Option<OnCpu>,
     /// The network again if it is on a GPU, to read its cost.
     #[cfg(feature = "webgpu")]
     gpu: Option<Arc<gpu::Model>>,
+}
+
+/// A network on the CPU, and the team that computes it.
+struct OnCpu {
+    own: Arc<Cpu>,
+    team: Arc<Team>,
 }
 
 /// The work of a GPU, and the bytes of the weights on it.
@@ -72,11 +85,15 @@ impl Engine {
         let files = autoencoder.map(AutoencoderFiles::open).transpose()?;
         match device.as_str() {
             "cpu" => {
-                let pipeline = Pipeline::new(config.clone(), Arc::new(Cpu::load(&config.model, &weights)?));
+                let own = Arc::new(Cpu::load(&config.model, &weights)?);
+                #[expect(clippy::arc_with_non_send_sync, reason = "a worker's memory is its own")]
+                let team = Arc::new(Team::new(own.clone()));
+                let pipeline = Pipeline::new(config, team.clone());
                 let kl = files.map(|(config, weights)| cpu::Kl::load(&config, &weights)).transpose();
                 Ok(Self {
                     pipeline: pictured(pipeline, kl.map_err(of_autoencoder)?.map(|kl| Arc::new(kl) as _))?,
                     device,
+                    cpu: Some(OnCpu { own, team }),
                     #[cfg(feature = "webgpu")]
                     gpu: None,
                 })
@@ -96,7 +113,7 @@ impl Engine {
                         Some(kl)
                     }
                 };
-                Ok(Self { pipeline: pictured(pipeline, kl)?, device, gpu: Some(network) })
+                Ok(Self { pipeline: pictured(pipeline, kl)?, device, cpu: None, gpu: Some(network) })
             }
             other => Err(JsError::new(&format!("this build has no device '{other}': give cpu"))),
         }
@@ -108,6 +125,25 @@ impl Engine {
     /// Never in practice: plain data always converts.
     pub fn info(&self) -> Result<JsValue, JsError> {
         Ok(serde_wasm_bindgen::to_value(&self.pipeline.info(&self.device))?)
+    }
+
+    /// Shares the work with other workers that have loaded the same weights on the CPU, from now on and with no others. Each
+    /// function takes a message and answers a promise of what [`Self::answer`] makes of it there.
+    ///
+    /// # Errors
+    /// If the network is on a GPU, which shares no work.
+    pub fn share(&self, peers: Vec<Function>) -> Result<(), JsError> {
+        let OnCpu { own, team } = self.on_cpu()?;
+        team.set_peers(peers.into_iter().map(|ask| Arc::new(Peer::of(&**own, ask)) as Arc<dyn Helper>).collect());
+        Ok(())
+    }
+
+    /// Computes what an engine in another worker asks of this one; `"stopped"` if `should_continue` answers false.
+    ///
+    /// # Errors
+    /// Says what is wrong with the message, or that the network is on a GPU.
+    pub async fn answer(&self, message: JsValue, should_continue: JsValue) -> Result<JsValue, JsError> {
+        work::answer(&*self.on_cpu()?.own, message, should_continue).await
     }
 
     /// The work of the GPU since the weights were loaded; `null` without a GPU.
@@ -166,6 +202,12 @@ impl Engine {
             Tokens::Continuous { values, .. } => Ok(values),
             Tokens::Discrete(_) => Err(TokenizerError::Kind { expected: "continuous" }.into()),
         }
+    }
+}
+
+impl Engine {
+    fn on_cpu(&self) -> Result<&OnCpu, JsError> {
+        self.cpu.as_ref().ok_or_else(|| JsError::new("only the CPU engine shares its work"))
     }
 }
 

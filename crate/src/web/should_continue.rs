@@ -74,7 +74,14 @@ pub enum Finished<T> {
     Stopped,
 }
 
+const STOPPED: &str = "stopped";
+
 /// The value that the page receives for a stopped computation.
 pub fn stopped() -> JsValue {
-    JsValue::from_str("stopped")
+    JsValue::from_str(STOPPED)
+}
+
+/// Whether `answer` is that value.
+pub fn is_stopped(answer: &JsValue) -> bool {
+    *answer == STOPPED
 }

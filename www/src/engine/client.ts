@@ -4,7 +4,7 @@
 import { proxy, wrap, type Remote } from 'comlink';
 import { simd } from 'wasm-feature-detect';
 import type { DecodeSettings, DecodeState, IterationEvent } from './types';
-import type { Loaded, LoadRequest, OnProgress, WorkerApi } from './worker';
+import type { Loaded, LoadRequest, OnProgress, OnSize, WorkerApi } from './worker';
 
 /** A question to the engine; the answer 'stopped' means that there is none. */
 export type Question<T> = (engine: Remote<WorkerApi>) => Promise<T | 'stopped'>;
@@ -47,8 +47,13 @@ export class EngineClient {
   }
 
   /** Fetches and loads engine and model. Rejects with an Error with a readable message. */
-  load(request: LoadRequest, onProgress: OnProgress): Promise<Loaded> {
-    return this.#race(this.#remote.load(request, proxy(onProgress)));
+  load(request: LoadRequest, onProgress: OnProgress, onSize: OnSize): Promise<Loaded> {
+    return this.#race(this.#remote.load(request, proxy(onProgress), proxy(onSize)));
+  }
+
+  /** As many workers share the work from now on; a decoding goes on. Rejects with an Error with a readable message. */
+  resize(size: number): Promise<void> {
+    return this.#race(this.#remote.resize(size));
   }
 
   /** Runs a decoding; resolves at its end. Waiting questions are dropped. Rejects with an Error with a readable message. */

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Jobs } from './jobs';
-import type { Decoding, DecodeSettings, DrawRequest, Engine, IterationEvent, ShouldContinue } from './types';
+import type { Team } from './team';
+import type { Decoding, DecodeSettings, DrawRequest, Engine, IterationEvent, ModelInfo, ShouldContinue } from './types';
 
 const SETTINGS = {} as DecodeSettings;
 
@@ -36,12 +37,35 @@ class FakeEngine {
     return Promise.resolve(picture.map((value) => value * 2));
   }
 
+  info(): ModelInfo {
+    return { tokens: 4, tokenDim: 1, defaults: { cfg: 1, iterations: 4, steps: 5, temperature: 1 } } as ModelInfo;
+  }
+
   free(): void {
     this.freed++;
   }
 
   get engine(): Engine {
     return this as unknown as Engine;
+  }
+}
+
+/** A team of two, which notes what it is told. */
+class FakeTeam {
+  readonly size = 2;
+  readonly uses: number[] = [];
+  stops = 0;
+
+  use(size: number): void {
+    this.uses.push(size);
+  }
+
+  stop(): void {
+    this.stops++;
+  }
+
+  get team(): Team {
+    return this as unknown as Team;
   }
 }
 
@@ -100,6 +124,25 @@ describe('the worker’s jobs', () => {
     });
     expect(ended).toBe('stopped');
     expect(await Promise.all(pictures)).toEqual([Float32Array.of(0), Float32Array.of(0.5)]);
+  });
+
+  it('time the team without its last worker and with it, in turns', async () => {
+    const team = new FakeTeam();
+    jobs.use(fake.engine, team.team);
+    const times = await jobs.compare();
+    expect(times).toEqual({ fewer: expect.any(Number) as number, all: expect.any(Number) as number });
+    expect(times).not.toContain(Infinity);
+    expect(team.uses).toEqual([1, 2, 1, 2, 1, 2, 2]);
+    expect(fake.decodingsFreed).toBe(6);
+  });
+
+  it('pass a stop on to the team, which works as a whole again after a comparison that was stopped', async () => {
+    const team = new FakeTeam();
+    jobs.use(fake.engine, team.team);
+    const compared = jobs.compare();
+    jobs.stop();
+    expect(await compared).toBe('stopped');
+    expect([team.stops, team.uses]).toEqual([1, [1, 2]]);
   });
 
   it('free their decoding when the engine fails', async () => {

@@ -1,6 +1,9 @@
 // What the worker does with a loaded engine, one job at a time: decodings, and questions about a picture under way.
 // A job ends early when it is stopped: the worker hears of that between two steps.
 
+import { Pause } from './pause';
+import type { Team } from './team';
+import { timeOf } from './trial';
 import type {
   BackboneProbe,
   DecodeSettings,
@@ -13,15 +16,28 @@ import type {
   DrawRequest,
 } from './types';
 
+/** Times that two sizes of a team take turns; the least time of each counts, since other work only adds to it. */
+const TURNS = 3;
+/** Diffusion steps of an iteration that is timed: few, so that it takes little time. */
+const TIMED_STEPS = 10;
+
+/** Milliseconds of the same iteration by one worker less, and by all. */
+export interface Comparison {
+  fewer: number;
+  all: number;
+}
+
 export class Jobs {
-  readonly #pings = new MessageChannel();
+  readonly #pause = new Pause();
   #engine: Engine | null = null;
+  #team: Team | null = null;
   #stopRequested = false;
 
-  /** Takes another engine, or none; the one before is freed. */
-  use(engine: Engine | null): void {
+  /** Takes another engine, or none; the one before is freed. The team is those that share its work. */
+  use(engine: Engine | null, team: Team | null = null): void {
     this.#engine?.free();
     this.#engine = engine;
+    this.#team = team;
   }
 
   /** Runs a decoding to its end or to a stop; says which. */
@@ -69,9 +85,34 @@ export class Jobs {
     return this.#loaded().tokens(picture);
   }
 
-  /** The job under way ends before its next diffusion step; on a GPU, where an iteration is one submission, after it. */
+  /** Times the team without its last worker and with it. */
+  async compare(): Promise<Comparison | 'stopped'> {
+    const engine = this.#begin();
+    const team = this.#team;
+    if (!team) throw new Error('This engine shares no work.');
+    const times = { fewer: Infinity, all: Infinity };
+    try {
+      for (let turn = 0; turn < TURNS; turn++) {
+        for (const which of ['fewer', 'all'] as const) {
+          team.use(which === 'all' ? team.size : team.size - 1);
+          const ms = await timeOf(engine, TIMED_STEPS, this.#shouldContinue);
+          if (ms === 'stopped') return ms;
+          times[which] = Math.min(times[which], ms);
+        }
+      }
+      return times;
+    } finally {
+      team.use(team.size);
+    }
+  }
+
+  /**
+   * The job under way ends before its next diffusion step, on all workers that share it; on a GPU, where an iteration is one
+   * submission, after it.
+   */
   stop(): void {
     this.#stopRequested = true;
+    this.#team?.stop();
   }
 
   /** The engine for a new job, which an earlier stop no longer concerns. */
@@ -86,12 +127,9 @@ export class Jobs {
     return this.#engine;
   }
 
-  /** Lets a waiting message in (a timer would wait for milliseconds), then says whether to go on. */
-  readonly #shouldContinue = (): Promise<boolean> =>
-    new Promise((resolve) => {
-      this.#pings.port1.onmessage = () => {
-        resolve(!this.#stopRequested);
-      };
-      this.#pings.port2.postMessage(null);
-    });
+  /** Lets the waiting messages in, then says whether to go on. */
+  readonly #shouldContinue = async (): Promise<boolean> => {
+    await this.#pause.take();
+    return !this.#stopRequested;
+  };
 }

@@ -61,6 +61,12 @@ export interface DrawRequest {
 /** Whether a computation goes on; asked between its steps. */
 export type ShouldContinue = () => Promise<boolean>;
 
+/** A message between two engines that share their work: an object of typed arrays, which only they read. */
+export type Work = Readonly<Record<string, unknown>>;
+
+/** Sends a part of the work to an engine in another worker; resolves with its answer, or 'stopped'. */
+export type Ask = (work: Work) => Promise<Work | 'stopped'>;
+
 /** A running decoding. */
 export interface Decoding {
   /** order[rank] = token position. */
@@ -90,6 +96,10 @@ export interface Engine {
   picture(tokens: Float32Array): Promise<Float32Array>;
   /** The tokens of a picture: the reverse. An autoencoder's are the mean of its posterior. */
   tokens(picture: Float32Array): Promise<Float32Array>;
+  /** Shares the work with engines in other workers, from now on with these and no others. Only the CPU engine can. */
+  share(peers: readonly Ask[]): void;
+  /** The answer to a part of another engine's work, or 'stopped'. */
+  answer(work: Work, shouldContinue: ShouldContinue): Promise<Work | 'stopped'>;
   free(): void;
 }
 
@@ -101,7 +111,7 @@ export interface AutoencoderFiles {
 
 /** What a wasm bundle exports. */
 export interface EngineBundle {
-  default(options: { module_or_path: Response | Promise<Response> | BufferSource }): Promise<unknown>;
+  default(options: { module_or_path: WebAssembly.Module | BufferSource }): Promise<unknown>;
   Engine: {
     /**
      * Checks a model's files and loads them; rejects with an Error with a readable message. Weights of latents need their

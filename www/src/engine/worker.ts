@@ -10,11 +10,17 @@ import type { Trial } from './device';
 import { open } from './download';
 import { Jobs } from './jobs';
 import { fetchModel, type ModelAddress } from './model';
-import type { DecodeSettings, Device, Engine, EngineBundle, ModelInfo } from './types';
+import { Peer } from './peer';
+import { SCRIPTS } from './scripts';
+import { Team } from './team';
+import { timeOf } from './trial';
+import type { Device, Engine, EngineBundle, ModelInfo } from './types';
 
 /** Bytes received of one of the files being fetched. */
 export type Part = 'engine' | 'weights';
 export type OnProgress = (part: Part, received: number) => void;
+/** So many workers share the work now. */
+export type OnSize = (size: number) => void;
 
 export interface LoadRequest extends ModelAddress {
   device: Device;
@@ -30,73 +36,82 @@ export interface Loaded {
 }
 
 const jobs = new Jobs();
+/** The workers that share the work of the CPU engine; null without one. */
+let team: Team | null = null;
 
-const BUNDLES: Record<BundleName, { script: () => Promise<EngineBundle>; wasm: string }> = {
-  cpu: { script: () => import('@engine/cpu/marscope.js'), wasm: cpuWasm },
-  'cpu-relaxed': { script: () => import('@engine/cpu-relaxed/marscope.js'), wasm: relaxedWasm },
-  gpu: { script: () => import('@engine/gpu/marscope.js'), wasm: gpuWasm },
-};
+const WASM: Record<BundleName, string> = { cpu: cpuWasm, 'cpu-relaxed': relaxedWasm, gpu: gpuWasm };
 
-async function start(name: BundleName, onProgress: OnProgress): Promise<EngineBundle> {
-  const { script, wasm } = BUNDLES[name];
-  const [module, response] = await Promise.all([
-    script(),
-    open(wasm, bundleInWords(name), (n) => {
+/** A bundle that runs here, and its module for others to run. */
+interface Started {
+  bundle: BundleName;
+  script: EngineBundle;
+  wasm: WebAssembly.Module;
+}
+
+async function start(bundle: BundleName, onProgress: OnProgress): Promise<Started> {
+  const [script, response] = await Promise.all([
+    SCRIPTS[bundle](),
+    open(WASM[bundle], bundleInWords(bundle), (n) => {
       onProgress('engine', n);
     }),
   ]);
   // Compiling while it streams needs the right type, which not every static host sends.
   const typed = new Response(response.body, { headers: { 'content-type': 'application/wasm' } });
-  await module.default({ module_or_path: typed });
-  return module;
+  const wasm = await WebAssembly.compileStreaming(typed);
+  await script.default({ module_or_path: wasm });
+  return { bundle, script, wasm };
 }
 
 /** Starts a bundle; if the relaxed CPU bundle fails, the plain one. */
-function startOr(name: BundleName, onProgress: OnProgress): Promise<EngineBundle> {
-  const started = start(name, onProgress);
-  return name === 'cpu-relaxed' ? started.catch(() => start('cpu', onProgress)) : started;
+function startOr(bundle: BundleName, onProgress: OnProgress): Promise<Started> {
+  const started = start(bundle, onProgress);
+  return bundle === 'cpu-relaxed' ? started.catch(() => start('cpu', onProgress)) : started;
 }
 
-async function load(request: LoadRequest, onProgress: OnProgress): Promise<Loaded> {
+async function load(request: LoadRequest, onProgress: OnProgress, onSize: OnSize): Promise<Loaded> {
   jobs.use(null);
-  const [module, { config, weights, autoencoder }] = await Promise.all([
+  const [{ bundle, script, wasm }, { config, weights, autoencoder }] = await Promise.all([
     startOr(request.bundle, onProgress),
     fetchModel(request, (n) => {
       onProgress('weights', n);
     }),
   ]);
-  const loadOn = (device: Device): Promise<Engine> => module.Engine.load(config, weights, device, autoencoder);
+  const loadOn = (device: Device): Promise<Engine> => script.Engine.load(config, weights, device, autoencoder);
+  /** The engine does the jobs; on the CPU it can share them. */
+  const use = (engine: Engine): ModelInfo => {
+    const info = engine.info();
+    team = null;
+    if (info.device === 'cpu') {
+      team = new Team({
+        start: (onDeath) => new Peer(onDeath),
+        copy: { bundle, wasm, config, weights, autoencoder },
+        share: (peers) => {
+          engine.share(peers);
+        },
+        onSize,
+      });
+    }
+    jobs.use(engine, team);
+    return info;
+  };
+
   const wished = await loadOn(request.device);
-  jobs.use(wished);
-  if (!request.fastest) return { info: wished.info(), trial: null };
+  if (!request.fastest) return { info: use(wished), trial: null };
   const cpu = await loadOn('cpu');
-  const trial = { webgpu: await timeOf(wished), cpu: await timeOf(cpu) };
-  if (trial.webgpu <= trial.cpu) {
-    cpu.free();
-    return { info: wished.info(), trial };
-  }
-  jobs.use(cpu);
-  return { info: cpu.info(), trial };
+  const trial = { webgpu: await timeOn(wished), cpu: await timeOn(cpu) };
+  const [taken, other] = trial.webgpu <= trial.cpu ? [wished, cpu] : [cpu, wished];
+  other.free();
+  return { info: use(taken), trial };
 }
 
 const always = (): Promise<boolean> => Promise.resolve(true);
 
-/** Milliseconds of a middle iteration. The first one is slower, since it creates what later ones reuse. */
-async function timeOf(engine: Engine): Promise<number> {
-  const { cfg, cfg_schedule: cfgSchedule, steps, solver, temperature } = engine.info().defaults;
-  const settings: DecodeSettings = {
-    ...{ label: 0, seed: 0, cfg, steps, temperature, iterations: 4, order: 'random', stride: steps },
-    ...{ cfgSchedule, cfgEvery: 1, lateSteps: null, solver },
-  };
-  const decoding = engine.decode(settings, null);
-  try {
-    await decoding.advance(always);
-    const begin = performance.now();
-    await decoding.advance(always);
-    return performance.now() - begin;
-  } finally {
-    decoding.free();
-  }
+/** Milliseconds of the second of two iterations: the first one is slower, since it creates what later ones reuse. */
+async function timeOn(engine: Engine): Promise<number> {
+  const { steps } = engine.info().defaults;
+  await timeOf(engine, steps, always);
+  const ms = await timeOf(engine, steps, always);
+  return ms === 'stopped' ? Infinity : ms;
 }
 
 const api = {
@@ -107,7 +122,10 @@ const api = {
   explain: jobs.explain.bind(jobs),
   picture: jobs.picture.bind(jobs),
   tokens: jobs.tokens.bind(jobs),
+  compare: jobs.compare.bind(jobs),
   stop: jobs.stop.bind(jobs),
+  /** As many workers share the work from now on. Rejects with an Error with a readable message. */
+  resize: (size: number): Promise<void> => team?.resize(size) ?? Promise.resolve(),
 };
 export type WorkerApi = typeof api;
 expose(api);

@@ -4,8 +4,13 @@
 import { bundleFor, type BundleName } from '../engine/bundle';
 import { EngineClient } from '../engine/client';
 import { chooseDevice } from '../engine/device';
+import { Growth, type WorkersWish } from '../engine/growth';
 import type { Device } from '../engine/types';
-import type { Loaded, LoadRequest, Part } from '../engine/worker';
+import type { Loaded, LoadRequest, OnProgress, Part } from '../engine/worker';
+import { cores } from './settings';
+
+/** Parameters of a model that a second worker may load without being asked to: a copy of them is 200 MB. */
+const MOST_COPIED = 50_000_000;
 
 export class Engines {
   #page: { client: EngineClient; device: Device } | null = null;
@@ -14,6 +19,10 @@ export class Engines {
   expected: BundleName = $state('cpu');
   /** Bytes of the page's engine that have arrived. */
   loaded: Record<Part, number> = $state({ engine: 0, weights: 0 });
+  /** How many workers share the work of the CPU engine, and why; null as long as there is none. */
+  workers: { size: number; reason: string } | null = $state.raw(null);
+  #workersWish: WorkersWish = 'auto';
+  #growth: Growth | null = null;
 
   /**
    * Fetches the page's engine and model and replaces the old ones. With the setting for the fastest device, the CPU may win.
@@ -26,11 +35,17 @@ export class Engines {
     this.loaded = { engine: 0, weights: 0 };
     const request = await requestOf(device, model, fastest);
     this.expected = request.bundle;
-    const loaded = await client.load(request, (part, received) => {
+    const loaded = await this.#start(client, request, (part, received) => {
       if (this.#page?.client === client) this.loaded[part] = received;
     });
     if (this.#page.client === client) this.#page.device = loaded.info.device;
     return loaded;
+  }
+
+  /** Lets so many workers share the work of the CPU engine, from now on. */
+  share(wish: WorkersWish): void {
+    this.#workersWish = wish;
+    void this.#growth?.want(wish);
   }
 
   /** The engine on a device, null for the page's own. Null before the page has one. */
@@ -41,7 +56,7 @@ export class Engines {
     if (!client) {
       client = chooseDevice(device, navigator.gpu).then(async () => {
         const engine = new EngineClient();
-        await engine.load(await requestOf(device, model, false), () => undefined);
+        await this.#start(engine, await requestOf(device, model, false), () => undefined);
         return engine;
       });
       client.catch(() => (this.#others[device] = undefined));
@@ -60,8 +75,32 @@ export class Engines {
     this.#page?.client.stop();
   }
 
+  /** Loads an engine. One on the CPU then gets its workers, while it works already. */
+  async #start(client: EngineClient, request: LoadRequest, onProgress: OnProgress): Promise<Loaded> {
+    let reason = '';
+    let size = 1;
+    const tell = (): void => {
+      if (this.#growth === growth) this.workers = { size, reason };
+    };
+    const loaded = await client.load(request, onProgress, (now) => {
+      size = now;
+      tell();
+    });
+    const { device, parameters } = loaded.info;
+    if (device !== 'cpu') return loaded;
+    const growth = new Growth(client, parameters > MOST_COPIED ? 1 : cores(), (why) => {
+      reason = why;
+      tell();
+    });
+    this.#growth = growth;
+    void growth.want(this.#workersWish);
+    return loaded;
+  }
+
   /** Ends all engines. */
   discard(): void {
+    this.#growth = null;
+    this.workers = null;
     this.#page?.client.terminate();
     this.#page = null;
     for (const device of Object.keys(this.#others) as Device[]) {

@@ -64,7 +64,12 @@ export class Session {
     geometry: () => this.facts,
     failed: (error) => (this.error = message(error)),
   });
-  page: Omit<PageSettings, keyof Choices> = $state.raw({ model: opens(), device: 'auto', play: true });
+  page: Omit<PageSettings, keyof Choices> = $state.raw({
+    model: opens(),
+    device: 'auto',
+    workers: 'auto',
+    play: true,
+  });
   problems: Problem[] = $state.raw([]);
   /** Null until a model is loaded. */
   info: ModelInfo | null = $state.raw(null);
@@ -140,6 +145,7 @@ export class Session {
     this.error = null;
     this.patches = null;
     this.state = 'loading';
+    this.engines.share(this.page.workers);
     void this.#record(turn);
     try {
       await checkWebAssembly();
@@ -178,8 +184,9 @@ export class Session {
     );
     if (keys.length === 0) return;
     this.#touched = true;
-    const { model, device, play } = { ...this.settings, ...settings };
-    this.page = { model, device, play };
+    const { model, device, workers, play } = { ...this.settings, ...settings };
+    this.page = { model, device, workers, play };
+    if (keys.includes('workers')) this.engines.share(workers);
     const chosen = keys.filter((key): key is (typeof CHOICES)[number] => CHOICES.some((choice) => choice === key));
     if (chosen.length > 0) {
       const changes = Object.fromEntries(chosen.map((key) => [key, settings[key]]));
@@ -353,8 +360,8 @@ export class Session {
     const { settings, problems } = parseSettings(search, facts);
     const { sights, problems: others } = parseSights(search, facts);
     this.problems = [...problems, ...others];
-    const { model, device, play } = settings;
-    this.page = { model, device, play };
+    const { model, device, workers, play } = settings;
+    this.page = { model, device, workers, play };
     this.#setTrunk(new Branch(choicesOf(settings)), this.#plays());
     this.#grow(sights);
   }

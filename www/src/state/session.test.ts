@@ -4,7 +4,12 @@ import type { IterationEvent } from '../engine/types';
 import { FakeClient } from './fake-client';
 import { Session } from './session.svelte';
 
-const host = vi.hoisted(() => ({ client: null as unknown, failure: null as Error | null, discarded: 0 }));
+const host = vi.hoisted(() => ({
+  client: null as unknown,
+  failure: null as Error | null,
+  discarded: 0,
+  shared: [] as unknown[],
+}));
 
 vi.mock('../engine/client', () => ({ checkWebAssembly: () => Promise.resolve() }));
 vi.mock('./engines.svelte', async () => {
@@ -15,6 +20,7 @@ vi.mock('./engines.svelte', async () => {
       load = () => (host.failure ? Promise.reject(host.failure) : Promise.resolve({ info: FASHION, trial: null }));
       on = () => Promise.resolve(host.client);
       stop = () => undefined;
+      share = (wish: unknown) => host.shared.push(wish);
       discard = () => host.discarded++;
     },
   };
@@ -27,6 +33,7 @@ beforeEach(() => {
   fake = new FakeClient();
   host.client = fake.client;
   host.failure = null;
+  host.shared = [];
   vi.stubGlobal('matchMedia', () => ({ matches: false }));
   vi.stubGlobal('requestAnimationFrame', () => 0);
   vi.stubGlobal('cancelAnimationFrame', () => undefined);
@@ -98,6 +105,14 @@ describe('a session', () => {
     await after(1000);
     expect(fake.asked.at(-1)!.settings.cfg).toBe(6);
     expect(session.active.status).toBe('running');
+  });
+
+  it('lets as many workers share the work as it is told, without another decoding', async () => {
+    const session = await loaded('?device=cpu&workers=1');
+    session.change({ workers: 'auto' });
+    expect(host.shared).toEqual([1, 'auto']);
+    await after(1000);
+    expect([fake.asked.length, session.active.status]).toEqual([1, 'running']);
   });
 
   it('forks: the new branch is active, its parent beside it; the oldest makes room', async () => {

@@ -15,7 +15,7 @@ const parse = (search: string) => parseSettings(search, FASHION);
 describe('parseSettings', () => {
   it('takes every parameter', () => {
     const { settings, problems } = parse(
-      '?model=tiny-1&label=3&seed=9007199254740991&cfg=2.5&cfgSchedule=constant&cfgEvery=4&iterations=49&steps=10&lateSteps=5&solver=dpm&temperature=0.95&order=spiral&device=webgpu&play=0',
+      '?model=tiny-1&label=3&seed=9007199254740991&cfg=2.5&cfgSchedule=constant&cfgEvery=4&iterations=49&steps=10&lateSteps=5&solver=dpm&temperature=0.95&order=spiral&device=webgpu&workers=1&play=0',
     );
     expect(problems).toEqual([]);
     expect(settings).toEqual({
@@ -32,6 +32,7 @@ describe('parseSettings', () => {
       temperature: 0.95,
       order: 'spiral',
       device: 'webgpu',
+      workers: 1,
       play: false,
     });
   });
@@ -71,6 +72,8 @@ describe('parseSettings', () => {
     ['cfgSchedule', 'cosine', 'linear or constant'],
     ['device', 'gpu', 'auto, cpu, webgpu'],
     ['model', '../x', 'lower-case'],
+    ['workers', '0', 'from 1 to'],
+    ['workers', '4097', 'or auto'],
     ['play', 'yes', '0 or 1'],
   ])('refuses %s=%s and says what is allowed', (parameter, value, allowed) => {
     const { settings, problems } = parse(`?${parameter}=${encodeURIComponent(value)}`);

@@ -2,6 +2,7 @@
 // Every bad value gives a message that names it and what is allowed; the default takes its place.
 
 import type { DeviceWish } from '../engine/device';
+import type { WorkersWish } from '../engine/growth';
 import { CFG_SCHEDULES, FASHION, ORDERS, RANGES, SOLVERS } from '../engine/generated';
 import type { DecodeSettings, ModelInfo, Solver } from '../engine/types';
 import type { Choices } from './branch.svelte';
@@ -11,6 +12,8 @@ export interface PageSettings extends Choices {
   /** Folder under weights/. */
   model: string;
   device: DeviceWish;
+  /** How many workers share the work of the CPU engine. */
+  workers: WorkersWish;
   /** Whether a new picture plays by itself. */
   play: boolean;
 }
@@ -73,6 +76,16 @@ export function draggedSteps(value: number): Range {
   return { ...STEPS, max: Math.max(DRAGGED, value) };
 }
 
+/** Cores of this machine, as far as the browser says. */
+export function cores(): number {
+  return (globalThis as { navigator?: Partial<Navigator> }).navigator?.hardwareConcurrency ?? 1;
+}
+
+/** At most one worker a core: the page itself does little. */
+export function workersRange(): Range {
+  return { min: 1, max: cores(), step: 1 };
+}
+
 /** At most one iteration a token. */
 export function iterationsRange(facts: ModelFacts): Range {
   return { min: 1, max: facts.tokens, step: 1 };
@@ -85,7 +98,7 @@ export function everyInWords(every: number): string {
 }
 
 /** Defaults that are the same for every model; the address may leave them out. */
-const USUAL = { cfgEvery: 1, lateSteps: null } as const;
+const USUAL = { cfgEvery: 1, lateSteps: null, workers: 'auto' } as const;
 
 /** The settings of an address that says no more than the model. */
 export function defaultSettings(facts: ModelFacts, model = opens()): PageSettings {
@@ -181,6 +194,9 @@ export function parseSettings(search: string, facts: ModelFacts): { settings: Pa
     (text) => oneOf(ORDERS, text) ?? positions(text, facts.tokens),
   );
   take('device', DEVICES.join(', '), (text) => oneOf(DEVICES, text) ?? undefined);
+  take('workers', `${rangeInWords(workersRange())}, or auto`, (text) =>
+    text === 'auto' ? text : (numberIn(workersRange(), text) ?? undefined),
+  );
   take('play', '0 or 1', (text) => (text === '1' ? true : text === '0' ? false : undefined));
   return { settings, problems };
 }
@@ -196,7 +212,7 @@ function inAddress(value: PageSettings[keyof PageSettings]): string {
 export function formatSettings(settings: PageSettings): string {
   const query = new URLSearchParams();
   if (settings.model !== opens()) query.set('model', settings.model);
-  for (const key of [...CHOICES, 'device', 'play'] as const) {
+  for (const key of [...CHOICES, 'device', 'workers', 'play'] as const) {
     const usual = key in USUAL && settings[key] === USUAL[key as keyof typeof USUAL];
     if (!usual) query.set(key, inAddress(settings[key]));
   }
