@@ -2,6 +2,7 @@
 // `node run.mjs --help` lists the options. It writes raw times, from which ../report.mjs makes the table.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describe, openPage, serve } from './chromium.mjs';
@@ -12,7 +13,7 @@ const HELP = `node run.mjs [options]
   --baseline DIR   bundles of an older marscope, for comparison             [BASELINE_PKG, else none]
   --weights DIR    weights folder                                           [weights/fashion]
   --onnx DIR       graphs of ../pytorch/export_onnx.py for these weights    [target/bench/onnx]
-  --only GROUPS    cpu, webgpu                                              [both]
+  --only GROUPS    cpu, workers, webgpu                                     [all]
   --rounds N       rounds of the CPU engines                                [7]
   --gpu-rounds N   rounds of the WebGPU engines                             [1 on a software adapter, else 5]
   --native-adapter use the machine's GPU, not the software one
@@ -24,7 +25,7 @@ const { values: options } = parseArgs({
     baseline: { type: 'string', default: process.env.BASELINE_PKG ?? '' },
     weights: { type: 'string', default: here('../../weights/fashion') },
     onnx: { type: 'string', default: here('../../target/bench/onnx') },
-    only: { type: 'string', default: 'cpu,webgpu' },
+    only: { type: 'string', default: 'cpu,workers,webgpu' },
     rounds: { type: 'string', default: '7' },
     'gpu-rounds': { type: 'string' },
     'native-adapter': { type: 'boolean', default: false },
@@ -66,7 +67,12 @@ const { shape, settings, iterations } = plan;
 const steps = settings.steps;
 
 /** Our engine of a bundle. */
-const ours = (/** @type {string} */ name, /** @type {Engine['role']} */ role, /** @type {string} */ bundle) => ({
+const ours = (
+  /** @type {string} */ name,
+  /** @type {Engine['role']} */ role,
+  /** @type {string} */ bundle,
+  workers = 1,
+) => ({
   name,
   role,
   module: 'ours',
@@ -76,6 +82,7 @@ const ours = (/** @type {string} */ name, /** @type {Engine['role']} */ role, /*
     label: LABEL,
     weights: '/weights',
     plan: '/onnx/plan.json',
+    workers,
   },
 });
 const peer = (/** @type {string} */ name, /** @type {object} */ with_, imageToo = true) => ({
@@ -276,6 +283,17 @@ if (only.includes('cpu')) {
     peer('ONNX Runtime Web, all steps in one graph', { ...wasm, head: 'process' }),
   ];
   const wanted = { group: 'browser, CPU, 1 thread', engines, rounds: Number(options.rounds), iterationsEach: 5 };
+  groups.push(await compete(origin, { ...wanted, roof: 'processor' }, reference));
+}
+if (only.includes('workers')) {
+  const bundle = reference.relaxed && has(options.pkg, 'cpu-relaxed') ? '/pkg/cpu-relaxed' : '/pkg/cpu';
+  const engines = [
+    ...[2, 4]
+      .filter((workers) => workers <= availableParallelism())
+      .map((workers) => ({ ...ours(`marscope, ${workers} workers`, 'ours', bundle, workers), module: 'inside' })),
+    { ...ours('marscope, 1 worker', 'peer', bundle), module: 'inside' },
+  ];
+  const wanted = { group: 'browser, CPU, several workers', engines, rounds: Number(options.rounds), iterationsEach: 5 };
   groups.push(await compete(origin, { ...wanted, roof: 'processor' }, reference));
 }
 if (only.includes('webgpu')) {

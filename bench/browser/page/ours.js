@@ -7,6 +7,7 @@
  * @property {'cpu' | 'webgpu'} device
  * @property {number} label
  * @property {string} weights Folder of the weights, as served.
+ * @property {number} [workers] Workers that share the work of the CPU engine, this page included.
  * @property {string} plan What is decoded, as served.
  */
 
@@ -14,6 +15,31 @@
 const FEW = 2;
 
 const pings = new MessageChannel();
+
+/**
+ * Starts a worker with the same bundle and weights; returns what sends it work.
+ * @param {WebAssembly.Module} wasm
+ * @param {{ bundle: string, config: string, data: Uint8Array }} rest
+ */
+async function startPeer(wasm, { bundle, config, data }) {
+  const worker = new Worker('/page/second.js', { type: 'module' });
+  /** Settles the requests in their order. @type {((answer: any) => void)[]} */
+  const waiting = [];
+  const first = () => new Promise((resolve) => waiting.push(resolve));
+  worker.onmessage = ({ data }) => waiting.shift()?.(data);
+  worker.onerror = ({ message }) => {
+    throw new Error(`a second worker failed: ${message}`);
+  };
+  const ready = first();
+  worker.postMessage({ wasm, bundle, config, data });
+  await ready;
+  return (/** @type {Record<string, any>} */ work) => {
+    const buffers = Object.values(work).flatMap((value) => (ArrayBuffer.isView(value) ? [value.buffer] : []));
+    const answer = first();
+    worker.postMessage(work, buffers);
+    return answer;
+  };
+}
 
 /** What the page answers between diffusion steps: go on, once waiting messages are through. */
 function shouldContinue() {
@@ -27,12 +53,15 @@ function shouldContinue() {
  * Loads the bundle and the weights.
  * @param {Options} options
  */
-export async function open({ bundle, device, label, weights, plan: address }) {
+export async function open({ bundle, device, label, weights, plan: address, workers = 1 }) {
   const module = await import(`${bundle}/marscope.js`);
-  await module.default({ module_or_path: fetch(`${bundle}/marscope_bg.wasm`) });
+  const wasm = await WebAssembly.compileStreaming(fetch(`${bundle}/marscope_bg.wasm`));
+  await module.default({ module_or_path: wasm });
   const config = await (await fetch(`${weights}/config.json`)).text();
   const data = new Uint8Array(await (await fetch(`${weights}/model.safetensors`)).arrayBuffer());
   const engine = await module.Engine.load(config, data, device);
+  const peers = Array.from({ length: workers - 1 }, () => startPeer(wasm, { bundle, config, data }));
+  if (workers > 1) engine.share(await Promise.all(peers));
   const plan = await (await fetch(address)).json();
   const { dim, tokens: length } = plan.shape;
   const settings = {
