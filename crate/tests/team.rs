@@ -153,7 +153,8 @@ fn some_draw(
     explain: bool,
     proceed: &mut dyn Continue,
 ) -> Result<Trajectory, NetworkError> {
-    let steps = Solver::Ddpm.steps(&Schedule::respaced("7").unwrap());
+    // So many that an engine takes them in several chunks.
+    let steps = Solver::Ddpm.steps(&Schedule::respaced("50").unwrap());
     let (width, dim) = (network.config().decoder_embed_dim, network.config().token_dim());
     let z = numbers(if cfg.is_some() { 2 } else { 1 } * tokens * width);
     let noise = numbers((1 + steps.len()) * tokens * dim);
