@@ -136,10 +136,13 @@ describe('the engine’s client', () => {
     await expect(ask(2)).rejects.toThrow('stopped unexpectedly');
   });
 
-  it('rejects what waits when it is replaced', async () => {
+  it('gives no answer when it is replaced, and rejects what else waits', async () => {
     const answer = ask(1);
     await logged('backbone 1');
+    const sized = client.resize(2);
     client.terminate();
-    await expect(answer).rejects.toThrow('The engine was replaced.');
+    expect(await answer).toBeNull();
+    expect(await ask(2)).toBeNull();
+    await expect(sized).rejects.toThrow('The engine was replaced.');
   });
 });

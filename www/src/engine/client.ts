@@ -32,6 +32,7 @@ export class EngineClient {
   #last: Promise<unknown> = Promise.resolve();
   /** Counts the stops: questions from before a stop are dropped. */
   #stops = 0;
+  #replaced = false;
   /** Whether the worker is dead; only a new client helps then. */
   crashed = false;
 
@@ -67,13 +68,18 @@ export class EngineClient {
     return this.#enqueue(() => this.#remote.decode(settings, start, proxy(onOrder), proxy(onIteration)));
   }
 
-  /** Asks once the jobs before it are done; null when a stop or a decoding came in between. */
+  /** Asks once the jobs before it are done; null when a stop, a decoding or another engine came in between. */
   async ask<T>(question: Question<T>): Promise<T | null> {
     const stops = this.#stops;
-    const answer = await this.#enqueue<T | 'stopped'>(() =>
-      stops === this.#stops ? question(this.#remote) : Promise.resolve('stopped'),
-    );
-    return answer === 'stopped' ? null : answer;
+    try {
+      const answer = await this.#enqueue<T | 'stopped'>(() =>
+        stops === this.#stops ? question(this.#remote) : Promise.resolve('stopped'),
+      );
+      return answer === 'stopped' ? null : answer;
+    } catch (error) {
+      if (this.#replaced) return null;
+      throw error;
+    }
   }
 
   /** The picture of tokens; does not wait for the jobs before it. Rejects with an Error with a readable message. */
@@ -95,8 +101,9 @@ export class EngineClient {
     void this.#remote.stop();
   }
 
-  /** Ends the worker; what still waits for it is rejected. */
+  /** Ends the worker; questions get no answer, and what else still waits for it is rejected. */
   terminate(): void {
+    this.#replaced = true;
     this.#worker.terminate();
     this.#end('The engine was replaced.');
   }

@@ -64,6 +64,15 @@ describe('the growth of a team', () => {
     expect([fake.asked, fake.sizes]).toEqual([4, [1, 2]]);
   });
 
+  it('ends with its engine', async () => {
+    fake.interrupted = Infinity;
+    const measured = growth(2).want('auto');
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    fake.crashed = true;
+    await measured;
+    expect(fake.sizes).toEqual([1, 2]);
+  });
+
   it('does as told, whatever helps', async () => {
     await growth(2).want(2);
     expect([fake.sizes, fake.asked, reasons]).toEqual([[2], 0, ['']]);

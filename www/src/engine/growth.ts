@@ -58,10 +58,13 @@ export class Growth {
     }
   }
 
-  /** The times without the last worker and with it; null where another wish came. Decodings go first, as often as they come. */
+  /**
+   * The times without the last worker and with it; null where another wish came, or another engine. Decodings go first, as often
+   * as they come.
+   */
   async #compare(turn: number): Promise<{ fewer: number; all: number } | null> {
     for (;;) {
-      if (turn !== this.#wishes) return null;
+      if (turn !== this.#wishes || this.#client.crashed) return null;
       const times = await this.#client.ask((engine) => engine.compare());
       if (times) return turn === this.#wishes ? times : null;
     }
