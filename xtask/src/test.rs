@@ -16,7 +16,7 @@ use crate::{browser, deny, node, types, wasm, wasm_target};
 
 /// The packages of the product, and the benchmark's `marscope-roof`: built separately, its dependencies would be compiled
 /// again.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 14] = [
     "-p",
     "marscope",
     "-p",
@@ -26,14 +26,14 @@ const PACKAGES: [&str; 12] = [
     "-p",
     "marscope-inference",
     "-p",
+    "marscope-kernels",
+    "-p",
     "marscope-training",
     "-p",
     "marscope-roof",
 ];
 /// The feature set of every native build.
 const FEATURES: &str = "marscope/train,marscope/webgpu";
-/// The features that are linted: the GPU backends too.
-const LINTED: &str = "marscope/train,marscope/webgpu,marscope/vulkan";
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -114,9 +114,10 @@ fn perform(step: Step, machine: &Machine) -> Result<Outcome> {
         Step::Tools => tools(machine)?,
         Step::Fmt => run_command(cargo().args(["fmt", "--all", "--check"]))?,
         Step::Clippy => {
-            // README's first command builds the default features. Tests need more features, so only the code is checked.
-            clippy(&["-p", "marscope"])?;
-            clippy(&[&PACKAGES[..], &["--all-targets", "--features", LINTED]].concat())?;
+            // README's first command builds the default features. Tests need more features, so only the code is checked;
+            // the kernels have their gradients, so that Burn is checked once for both.
+            clippy(&["-p", "marscope", "-p", "marscope-kernels", "--features", "marscope-kernels/train"])?;
+            clippy(&[&PACKAGES[..], &["--all-targets", "--features", FEATURES]].concat())?;
             clippy(&["-p", "xtask", "--all-targets"])?;
         }
         Step::ClippyWasm => run_command(wasm_target::cargo_for_page("clippy", &wasm_target::target_dir())?.args([

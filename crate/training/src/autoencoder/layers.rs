@@ -5,9 +5,9 @@ use burn::module::{Module, Param};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, activation, module};
 
-use crate::model::kernels::{self, Sides, take};
 use crate::model::{Init, Params, ops};
 use marscope_core::checkpoint::CheckpointError;
+use marscope_kernels::{self as kernels, Sides, take};
 
 /// Epsilon of every group norm.
 const NORM_EPSILON: f64 = 1e-6;

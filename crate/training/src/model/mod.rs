@@ -5,7 +5,6 @@ mod block;
 mod decoder;
 mod encoder;
 pub mod head;
-pub(crate) mod kernels;
 pub mod ops;
 mod params;
 

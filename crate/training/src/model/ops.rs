@@ -1,18 +1,18 @@
 //! The model's costly operations, each as a function, so that a faster kernel can replace it.
-//! On the CPU in f32 they call [`kernels`]; on a GPU and in bf16 they are plain Burn, which the kernels are tested
+//! On the CPU in f32 they call [`marscope_kernels`]; on a GPU and in bf16 they are plain Burn, which the kernels are tested
 //! against.
+
+#[cfg(all(test, feature = "train"))]
+mod tests;
 
 use burn::module::{Module, Param};
 use burn::nn::DropoutConfig;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor, activation, module};
 
-use super::kernels::{self, Activation};
 use super::params::{Init, Params};
 use marscope_core::checkpoint::CheckpointError;
-
-/// Epsilon of every layer norm.
-pub(super) const NORM_EPSILON: f64 = 1e-6;
+use marscope_kernels::{self as kernels, Activation, NORM_EPSILON};
 
 /// `x W + b`.
 #[derive(Module, Debug)]
@@ -116,7 +116,7 @@ pub(super) fn plain_then<const D: usize>(x: Tensor<D>, then: Activation) -> Tens
 }
 
 pub(super) fn plain_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<D> {
-    module::layer_norm(x, scale, Some(shift), NORM_EPSILON)
+    module::layer_norm(x, scale, Some(shift), NORM_EPSILON.into())
 }
 
 /// Linear, then exact (erf) GELU.

@@ -9,9 +9,9 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::update::{self, average};
 use super::{Grads, Recipe, Trainable};
-use crate::model::kernels::take;
 use crate::model::{Names, from_official, to_official};
 use marscope_core::checkpoint::{Checkpoint, CheckpointError, HostTensor, decays};
+use marscope_kernels::take;
 
 /// Prefixes of the tensor names in a run's state, after the official checkpoint's keys; the parameter's name follows.
 pub(super) const EMA: &str = "model_ema.";

@@ -7,8 +7,7 @@ use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::optim::AdaptiveMomentumState;
 use burn::tensor::Tensor;
 
-use crate::model::kernels::rows::{map, numbers};
-use crate::model::kernels::take;
+use marscope_kernels::{map, numbers, take};
 
 /// The updates as operations of a backend.
 #[backend_extension(Flex)]

@@ -3,9 +3,11 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::*;
-use crate::model::ops::{plain_gate, plain_modulated_norm, plain_norm, plain_self_attention, plain_then};
+use super::{plain_gate, plain_modulated_norm, plain_norm, plain_self_attention, plain_then};
 use marscope_core::random::Philox;
+use marscope_kernels::{
+    Activation, GroupNorm, Sides, attention, conv, gate, group_norm, linear, modulated_norm, norm, then,
+};
 
 /// Devices with autodiff: with and without activation checkpointing.
 fn devices() -> [Device; 2] {

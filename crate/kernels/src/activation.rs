@@ -4,8 +4,8 @@
 use burn::backend::flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Kernel;
-use super::rows::{contiguous, map, numbers, own, stretch};
+use crate::Kernel;
+use crate::rows::{contiguous, map, numbers, own, stretch};
 use marscope_simd::math::{gelu, gelu_slope, load, silu, silu_slope, store};
 use marscope_simd::parallel::each;
 

@@ -12,7 +12,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 
-use super::Kernel;
+use crate::Kernel;
 
 /// A tensor on the tape, with either checkpointing strategy.
 type Recorded = FloatTensor<Autodiff<Flex>>;

@@ -9,8 +9,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Kernel;
-use super::rows::{contiguous, numbers, stretch, tensor};
+use crate::Kernel;
+use crate::rows::{contiguous, numbers, stretch, sum, tensor};
 use marscope_simd::math::{load, store};
 use marscope_simd::parallel::each;
 
@@ -49,7 +49,7 @@ impl Kernel<3> for Linear {
             let size = stretch(all.len() / width, width) * width;
             let mut parts: Vec<_> = all.chunks(size).map(|rows| (rows, vec![0.0; width])).collect();
             each(&mut parts, |(rows, sums)| Arch::new().dispatch(Sum { rows, sums }));
-            tensor(super::rows::sum(parts.iter().map(|(_, sums)| &**sums), width), [width].into())
+            tensor(sum(parts.iter().map(|(_, sums)| &**sums), width), [width].into())
         });
         let to_x = x_wanted.then(|| product(&gradient, &weight.transpose(0, 1), |_| ()));
         let to_weight = weight_wanted.then(|| Flex::float_matmul(x.transpose(0, 1), gradient));

@@ -1,5 +1,5 @@
 //! Kernels for the CPU, each replacing several of Burn's operations, with a gradient written by hand: one pass over
-//! memory instead of one per operation. They run in f32 on `Flex`; on other devices [`super::ops`] uses plain Burn.
+//! memory instead of one per operation. They run in f32 on `Flex`, where [`take`] says so; elsewhere callers use plain Burn.
 
 // Kernels are generic over the vector length. They become the machine's instructions only if they are inlined into the
 // function that is compiled for that machine (`Arch::dispatch`).
@@ -14,11 +14,9 @@ mod gate;
 mod group_norm;
 mod linear;
 mod norm;
-pub(crate) mod rows;
+mod rows;
 #[cfg(feature = "train")]
 mod tape;
-#[cfg(all(test, feature = "train"))]
-mod tests;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
@@ -30,6 +28,8 @@ use burn::tensor::{DType, Tensor};
 pub use self::activation::Activation;
 pub use self::conv::Sides;
 pub use self::group_norm::GroupNorm;
+pub use self::norm::EPSILON as NORM_EPSILON;
+pub use self::rows::{map, numbers};
 
 /// A function of N tensors and its gradient.
 trait Kernel<const N: usize>: Clone + std::fmt::Debug + Send + 'static {

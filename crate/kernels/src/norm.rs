@@ -4,11 +4,13 @@
 use burn::backend::flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Kernel;
-use super::rows::{contiguous, map, numbers, own, stretch, sum, tensor};
-use crate::model::ops::NORM_EPSILON;
+use crate::Kernel;
+use crate::rows::{contiguous, map, numbers, own, stretch, sum, tensor};
 use marscope_simd::math::{load, store};
 use marscope_simd::parallel::each;
+
+/// Epsilon of every layer norm.
+pub const EPSILON: f32 = 1e-6;
 
 /// `norm(x) * scale + shift` over the last dimension, of x `[.., width]` and scale and shift `[width]`; with two more
 /// inputs of x's shape, `(norm(x) * scale + shift) * (1 + then_scale) + then_shift`.
@@ -133,7 +135,7 @@ fn moments<S: Simd>(simd: S, row: &[f32]) -> [f32; 2] {
     }
     let sum = simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1]));
     let variance = (sum + rest.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>()) / width;
-    [mean, 1.0 / (variance + NORM_EPSILON as f32).sqrt()]
+    [mean, 1.0 / (variance + EPSILON).sqrt()]
 }
 
 struct Forward<'a> {

@@ -4,8 +4,8 @@
 use burn::backend::flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Kernel;
-use super::rows::{contiguous, numbers, own, sum};
+use crate::Kernel;
+use crate::rows::{contiguous, numbers, own, sum, tensor};
 use marscope_simd::math::{load, silu, silu_slope, store};
 use marscope_simd::parallel::{count, each};
 
@@ -56,7 +56,7 @@ impl Kernel<3> for GroupNorm {
             }
         });
         let all = sum(parts.iter().map(|part| &*part.2), 2 * c);
-        let [to_scale, to_shift] = [&all[..c], &all[c..]].map(|sums| super::rows::tensor(sums.to_vec(), [c].into()));
+        let [to_scale, to_shift] = [&all[..c], &all[c..]].map(|sums| tensor(sums.to_vec(), [c].into()));
         [Some(gradient), Some(to_scale), Some(to_shift)]
     }
 }

@@ -4,8 +4,8 @@
 use burn::backend::flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Kernel;
-use super::rows::{contiguous, numbers, tensor};
+use crate::Kernel;
+use crate::rows::{contiguous, numbers, tensor};
 use marscope_simd::math::exp;
 use marscope_simd::parallel::{count, each};
 
