@@ -190,7 +190,8 @@ fn the_head_on_awkward_shapes() {
     for halves in [true, false] {
         let checkpoint = random(&config, 2, halves);
         let naive = Naive { config: &config, checkpoint: &checkpoint };
-        for (name, tuning) in tunings() {
+        // A driver in software takes a minute to compile a GPU's kernels for f32: one of the whole iterations has them.
+        for (name, tuning) in tunings().into_iter().filter(|(name, _)| halves || name.contains("software")) {
             println!("{name}, {}", if halves { "f16 weights" } else { "f32 weights" });
             let model = load(&config, &checkpoint, Some(tuning));
             let weights = 4 * model.parameters() as u64;
@@ -284,11 +285,11 @@ fn whole_iterations_on_awkward_networks() {
 /// More steps times rows than modulations have room for go in chunks, between which x has to survive.
 #[test]
 fn a_process_in_chunks_is_the_process() {
-    let config = MarConfig { diffloss_d: 24, diffloss_w: 512, ..small() };
+    let config = small();
     let checkpoint = random(&config, 4, true);
     let naive = Naive { config: &config, checkpoint: &checkpoint };
-    // 64 MB hold 442 rows of 74 x 512 modulations: 26 steps over 18 rows do not fit.
-    let (steps, tokens) = (steps("26"), 9);
+    // 32 kB hold 44 rows of 8 x 23 modulations: of 26 steps over 18 rows, two at a time.
+    let (steps, tokens, modulation_bytes) = (steps("26"), 9, 1 << 15);
     let noise = noise(&config, &steps, tokens);
     let mut z = vec![0.0; 2 * tokens * config.decoder_embed_dim];
     Philox::new(3).normal([0, 0, 0], &mut z);
@@ -304,7 +305,7 @@ fn a_process_in_chunks_is_the_process() {
     let rows: Rows =
         z.chunks(config.decoder_embed_dim).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
     for fused_width in [512, 0] {
-        let model = load(&config, &checkpoint, Some(Tuning { fused_width, ..Tuning::SOFTWARE }));
+        let model = load(&config, &checkpoint, Some(Tuning { fused_width, modulation_bytes, ..Tuning::SOFTWARE }));
         let drawn = ask::draw(&model, &z, &draw);
         check_drawn("chunks", &naive, &rows, &draw, &drawn);
     }
@@ -431,28 +432,27 @@ fn the_official_decodings() {
             close(&format!("{name}, z"), &found.z, &forward["decoder_out"].data, CLOSE);
             for index in 0.. {
                 let Ok(json) = std::fs::read(folder.join(format!("sample{index}.json"))) else { break };
-                // The guided one; software posing as a GPU takes minutes for all with kernels that are made for real ones.
+                // The beginning of the guided one; software posing as a GPU takes minutes for all with kernels that are made
+                // for real ones.
                 if name != "software" && index != 1 {
                     continue;
                 }
+                let iterations = if name == "software" { usize::MAX } else { 2 };
+                let sample = serde_json::from_slice(&json).unwrap();
                 let expected = read(&folder.join(format!("sample{index}.safetensors")));
-                decode(
-                    &config,
-                    &model,
-                    &serde_json::from_slice(&json).unwrap(),
-                    &expected,
-                    &format!("{name}, {index}"),
-                );
+                decode(&config, &model, &sample, &expected, iterations, &format!("{name}, {index}"));
             }
         }
     }
 }
 
+/// Decodes `sample` up to so many iterations, and compares each.
 fn decode(
     config: &MarConfig,
     model: &Model,
     sample: &Sample,
     expected: &std::collections::BTreeMap<String, Expected>,
+    iterations: usize,
     what: &str,
 ) {
     let (length, dim, images) = (config.tokens(), config.token_dim(), sample.labels.len());
@@ -467,7 +467,7 @@ fn decode(
     }
     let (mut tokens, mut masked) = (vec![0.0; images * length * dim], vec![true; images * length]);
     let (mut known, mut worst) = (0, [0.0f64; 2]);
-    for k in 0..sample.num_iter {
+    for k in 0..sample.num_iter.min(iterations) {
         let init = &expected[&format!("iter{k}.noise_init")];
         let rows = init.shape[0];
         let mut picks = Vec::new();
@@ -513,8 +513,10 @@ fn decode(
             masked[at] = false;
         }
     }
-    let latents: Vec<f64> = patchify(config, &expected["latents"].f32()).into_iter().map(f64::from).collect();
     println!("  {what}: z {:.2e}, predicted {:.2e}", worst[0], worst[1]);
     assert!(worst.iter().all(|&worst| worst < CLOSE), "{what} is off by {worst:?}");
-    close(what, &tokens, &latents, CLOSE);
+    if known == length {
+        let latents: Vec<f64> = patchify(config, &expected["latents"].f32()).into_iter().map(f64::from).collect();
+        close(what, &tokens, &latents, CLOSE);
+    }
 }

@@ -117,6 +117,36 @@ fn resumed_equals_uninterrupted_and_several_devices_are_one() {
     }
 }
 
+/// The commands of a model of latents, one after the other: each takes what the one before left.
+#[test]
+fn from_pictures_to_a_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, tokenizer, latents, run] = ["data", "tokenizer", "latents", "run"].map(|name| folder.path().join(name));
+    for (split, class, shade) in [("train", "a", 9), ("train", "b", 90), ("val", "a", 40), ("val", "b", 200)] {
+        let class = data.join(split).join(class);
+        std::fs::create_dir_all(&class).unwrap();
+        image::RgbImage::from_pixel(64, 64, image::Rgb([shade, 90, 200])).save(class.join("0.png")).unwrap();
+    }
+    let marscope = |command: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]| {
+        let mut marscope = Command::new(env!("CARGO_BIN_EXE_marscope"));
+        let output = marscope.arg(command).args(arguments.iter().map(AsRef::as_ref)).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let short: [&dyn AsRef<std::ffi::OsStr>; 8] =
+        [&"--preset", &"portraits", &"--batch", &"2", &"--steps", &"1", &"--plain", &"--no-roof"];
+    marscope("train-tokenizer", &[&short[..], &[&"--data", &data, &"--out", &tokenizer]].concat());
+    marscope("cache", &[&"--data", &data, &"--kl", &tokenizer, &"--out", &latents, &"--no-flip"]);
+    marscope("train", &[&short[..], &[&"--data", &latents, &"--kl", &tokenizer, &"--out", &run]].concat());
+    for name in [AUTOENCODER_CONFIG, AUTOENCODER_WEIGHTS] {
+        let [of_run, of_tokenizer] = [&run, &tokenizer].map(|folder| std::fs::read(folder.join(name)).unwrap());
+        assert!(of_run == of_tokenizer, "{name}");
+    }
+    let out = folder.path().join("b.png");
+    let few: [&dyn AsRef<std::ffi::OsStr>; 4] = [&"--iterations", &"2", &"--steps", &"3"];
+    marscope("sample", &[&few[..], &[&"--model", &run, &"--label", &"b", &"--out", &out]].concat());
+    assert_eq!(image::open(&out).unwrap().to_rgb8().dimensions(), (64, 64));
+}
+
 /// What the command says to a person, by what is asked of it.
 #[test]
 fn the_command_refuses_in_words() {

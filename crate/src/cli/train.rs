@@ -1,15 +1,17 @@
 //! `marscope train`: trains a network on a folder of images or of cached latents.
 //! Ctrl-C saves and stops; `--resume` continues the run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::autoencoder::{KlArgs, KlFiles};
 use super::device::TrainDevice;
-use super::{Failure, stop_on_ctrl_c};
+use super::{Failure, read, stop_on_ctrl_c};
 use marscope_core::config::TokenizerKind;
+use marscope_core::tokenizer::{AUTOENCODER_CONFIG, AUTOENCODER_WEIGHTS};
 use marscope_inference::cpu::{self, Cpu};
 use marscope_training::data::{self, Layout, OpenOptions, Opened, Split};
+use marscope_training::replace::replace;
 use marscope_training::train::{
     Compute, Machines, OpenNetwork, Plan, Preset, RateSchedule, Recipe, SharedAutoencoder, TrainOptions, resumed_plan,
     train,
@@ -218,23 +220,28 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let stop = stop_on_ctrl_c()?;
     let devices = args.device.open_all(args.devices)?;
     let (plan, opened) = plan(&args)?;
+    let files = args.kl.files()?;
     let options = TrainOptions {
         resume: args.resume,
         from: args.from,
         // The CPU engine is faster than Burn on the CPU. A GPU that trains also draws the samples.
         sample_engine: (args.device == TrainDevice::Cpu).then(cpu_engine),
-        autoencoder: args.kl.files()?.map(|files| shared(&files, args.device, &devices[0])).transpose()?,
+        autoencoder: files.as_ref().map(|files| shared(files, args.device, &devices[0])).transpose()?,
         workers: args.workers,
         max_bad: args.max_bad,
         machines: args.machines.machines(),
         ..args.disk.options(args.out)
     };
     let outcome = train(&plan, &opened.dataset, &options, &devices, &stop)?;
+    let beside = files.map(|files| put_beside(&files, &options.out)).transpose()?;
     let (step, loss, out) = (outcome.step, outcome.loss, options.out.display());
     if outcome.stopped {
         println!("stopped and saved after step {step} (loss {loss:.4}): continue with --resume");
     } else {
-        println!("done: {step} steps, loss {loss:.4}. Sample from it: marscope sample --model {out} --out grid.png");
+        let kl = if beside == Some(false) { " --kl AUTOENCODER" } else { "" };
+        println!(
+            "done: {step} steps, loss {loss:.4}. Sample from it: marscope sample --model {out}{kl} --out grid.png"
+        );
     }
     Ok(())
 }
@@ -250,6 +257,20 @@ fn shared(files: &KlFiles, kind: TrainDevice, device: &burn::tensor::Device) -> 
     } else {
         Arc::new(files.burn(device)?)
     })
+}
+
+/// Puts the autoencoder into the folder of the weights, where it is found without `--kl`. Whether it lies there then: a `.pth`
+/// file is not copied.
+fn put_beside(files: &KlFiles, folder: &Path) -> Result<bool, Failure> {
+    if files.weights.extension().is_none_or(|extension| extension != "safetensors") {
+        return Ok(false);
+    }
+    let shape = serde_json::to_vec_pretty(&files.config)?;
+    for (name, bytes) in [(AUTOENCODER_WEIGHTS, read(&files.weights)?), (AUTOENCODER_CONFIG, shape)] {
+        let path = folder.join(name);
+        replace(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(true)
 }
 
 /// The network and recipe to train, and the data.

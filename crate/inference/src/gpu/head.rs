@@ -56,7 +56,7 @@ pub struct Chunks {
 impl Chunks {
     /// `steps` steps over `rows` rows.
     pub fn new(gpu: &Gpu, config: &MarConfig, rows: usize, steps: usize) -> Self {
-        let steps_of_chunk = (most_modulations(config) / rows.max(1)).clamp(1, steps);
+        let steps_of_chunk = (most_modulations(gpu, config) / rows.max(1)).clamp(1, steps);
         Self { rows, steps, steps_of_chunk, wide: Fused::new(gpu, config).is_none() }
     }
 

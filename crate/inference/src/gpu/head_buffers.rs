@@ -2,13 +2,11 @@
 //! Section 3.2 of the paper.
 
 use super::buffers::{View, padded};
+use super::device::Gpu;
 use super::inputs::Inputs;
 use super::results::Results;
 use crate::head::modulation_columns;
 use marscope_core::config::MarConfig;
-
-/// Bytes of modulations at once. A process of more goes in chunks of steps.
-const MODULATION_BYTES: usize = 64 << 20;
 
 /// What the reverse process reads and writes besides weights.
 pub struct HeadBuffers<'a> {
@@ -27,7 +25,7 @@ pub fn modulation_stride(config: &MarConfig) -> usize {
     padded(modulation_columns(config))
 }
 
-/// Rows of modulations that fit into [`MODULATION_BYTES`].
-pub fn most_modulations(config: &MarConfig) -> usize {
-    MODULATION_BYTES / (4 * modulation_stride(config))
+/// Rows of modulations that fit into [`Tuning::modulation_bytes`].
+pub fn most_modulations(gpu: &Gpu, config: &MarConfig) -> usize {
+    gpu.tuning().modulation_bytes / (4 * modulation_stride(config))
 }

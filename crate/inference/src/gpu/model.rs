@@ -127,7 +127,7 @@ impl Model {
             Some(small) => small.capacity,
             None => Capacity::default(),
         };
-        let capacity = capacity.grown(need, most_modulations(self.config()));
+        let capacity = capacity.grown(need, most_modulations(&self.gpu, self.config()));
         let make = || Workspace::new(&self.gpu, &self.network, capacity);
         let made = self.gpu.guarded("while allocating the buffers of an iteration", make).await??;
         self.cost.lock().unwrap_or_else(PoisonError::into_inner).grown += 1;

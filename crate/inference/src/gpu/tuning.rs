@@ -21,6 +21,8 @@ pub struct Tuning {
     pub head_lanes: u32,
     /// The widest head that is run by one workgroup. Beyond, its weights have to come through more than one core.
     pub fused_width: usize,
+    /// Bytes of modulations at once. A process of more goes in chunks of steps.
+    pub modulation_bytes: usize,
 }
 
 impl Tuning {
@@ -34,6 +36,7 @@ impl Tuning {
         row_lanes: 64,
         head_lanes: 256,
         fused_width: 512,
+        modulation_bytes: 64 << 20,
     };
 
     /// For software: lanes run four at a time, workgroups on as many threads as there are cores, and a barrier switches
@@ -47,5 +50,6 @@ impl Tuning {
         row_lanes: 16,
         head_lanes: 1,
         fused_width: 512,
+        modulation_bytes: 64 << 20,
     };
 }
