@@ -149,7 +149,7 @@ def split(g: Graph, x: str, parts: int, axis: int) -> list[str]:
     return g.op("Split", x, outputs=parts, axis=axis, num_outputs=parts)
 
 
-def denoise(g: Graph, shape: Shape, x: str, modulations: list[str], noise: str, table: list[str], clip: bool) -> str:
+def denoise(g: Graph, shape: Shape, x: str, modulations: list[str], noise: str, table: list[str], clip: float) -> str:
     """One guided reverse step from x [n, C]. `modulations` are those of the blocks and of the final layer, [2n, ..];
     `table` are the step's numbers, in the order of `sampling.Schedule`."""
     net = "diffloss.net"
@@ -172,7 +172,7 @@ def denoise(g: Graph, shape: Shape, x: str, modulations: list[str], noise: str, 
     x_scale, noise_scale, mean_clean, mean_x, log_deviation, v_scale = table
     clean = g.op("Sub", g.op("Mul", x, x_scale), g.op("Mul", predicted, noise_scale))
     if clip:
-        bounds = [g.constant(f"bound_{value}", np.array(value, np.float32)) for value in (-1, 1)]
+        bounds = [g.constant(f"bound_{value}", np.array(value, np.float32)) for value in (-clip, clip)]
         clean = g.op("Clip", clean, *bounds)
     mean = g.op("Add", g.op("Mul", clean, mean_clean), g.op("Mul", x, mean_x))
     deviation = g.op("Exp", g.op("Add", g.op("Mul", v, v_scale), log_deviation))
@@ -212,7 +212,7 @@ def head_inputs(shape: Shape, steps: int) -> dict:
     }
 
 
-def head_step(shape: Shape, tensors: dict[str, np.ndarray], steps: int, clip: bool, path: Path) -> None:
+def head_step(shape: Shape, tensors: dict[str, np.ndarray], steps: int, clip: float, path: Path) -> None:
     """One guided step: x [n, C] before step `step` to x after it."""
     g = Graph(tensors)
     plan = sampling.schedule(steps)
@@ -229,7 +229,7 @@ def head_step(shape: Shape, tensors: dict[str, np.ndarray], steps: int, clip: bo
     g.save(path, inputs | head_inputs(shape, steps), (x, "next", ["n", shape.dim]))
 
 
-def head_process(shape: Shape, tensors: dict[str, np.ndarray], steps: int, clip: bool, path: Path) -> None:
+def head_process(shape: Shape, tensors: dict[str, np.ndarray], steps: int, clip: float, path: Path) -> None:
     """The whole reverse process, unrolled; the modulations of all steps are one product each."""
     g = Graph(tensors)
     plan = sampling.schedule(steps)
@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="of the order and the noise")
     args = parser.parse_args()
     config, tensors = weights_folder.read(args.weights)
-    shape, steps, clip = weights_folder.shape_of(config), config["defaults"]["steps"], config["clip_denoised"]
+    shape, steps, clip = weights_folder.shape_of(config), config["defaults"]["steps"], float(config["clip_denoised"])
     args.out.mkdir(parents=True, exist_ok=True)
     backbone(shape, tensors, True, args.out / "backbone_fused.onnx")
     backbone(shape, tensors, False, args.out / "backbone_plain.onnx")

@@ -116,9 +116,9 @@ class DiffLoss(nn.Module):
 class Mar(nn.Module):
     """The whole network, without what only training needs."""
 
-    def __init__(self, shape: Shape, tensors: dict[str, np.ndarray], steps: int, clip: bool) -> None:
+    def __init__(self, shape: Shape, tensors: dict[str, np.ndarray], steps: int, clip: float) -> None:
         super().__init__()
-        self.shape, self.clip = shape, clip
+        self.shape, self.clip = shape, float(clip)
         width, positions = shape.width, shape.buffer + shape.tokens
         self.class_emb = nn.Embedding(shape.classes, width)
         self.z_proj = nn.Linear(shape.dim, width)
@@ -186,7 +186,7 @@ class Mar(nn.Module):
         predicted = free + cfg * (given - free)
         clean = float(plan.x_scale[step]) * x - float(plan.noise_scale[step]) * predicted
         if self.clip:
-            clean = clean.clamp(-1, 1)
+            clean = clean.clamp(-self.clip, self.clip)
         mean = float(plan.mean_clean[step]) * clean + float(plan.mean_x[step]) * x
         if step + 1 == len(plan.timesteps):
             return mean

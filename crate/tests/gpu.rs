@@ -197,11 +197,11 @@ fn the_head_on_awkward_shapes() {
             let weights = 4 * model.parameters() as u64;
             assert_eq!(model.weight_bytes() < weights * 3 / 4, halves && tuning.halves, "what is kept as f16");
             for (tokens, cfg, stride, explain, clip, spec) in [
-                (1, None, 0, false, false, "5"),
-                (1, Some(3.0), 1, true, true, "5"),
-                (3, Some(0.5), 7, false, false, "9"),
-                (5, None, 2, true, true, "4"),
-                (11, Some(2.0), 3, true, false, "2"),
+                (1, None, 0, false, None, "5"),
+                (1, Some(3.0), 1, true, Some(1.0), "5"),
+                (3, Some(0.5), 7, false, None, "9"),
+                (5, None, 2, true, Some(2.5), "4"),
+                (11, Some(2.0), 3, true, None, "2"),
             ] {
                 let steps = steps(spec);
                 let rows = if cfg.is_some() { 2 * tokens } else { tokens };
@@ -267,7 +267,7 @@ fn whole_iterations_on_awkward_networks() {
                 noise: &noise,
                 cfg: Some(2.0),
                 temperature: 1.0,
-                clip: true,
+                clip: Some(1.0),
                 stride: 1,
                 explain: true,
             };
@@ -298,7 +298,7 @@ fn a_process_in_chunks_is_the_process() {
         noise: &noise,
         cfg: Some(1.5),
         temperature: 1.0,
-        clip: true,
+        clip: Some(1.0),
         stride: 6,
         explain: false,
     };
@@ -327,7 +327,7 @@ fn workspaces_grow_and_serve_less_again() {
             noise: &noise,
             cfg: None,
             temperature: 1.0,
-            clip: true,
+            clip: Some(1.0),
             stride: 1,
             explain: true,
         };
@@ -379,7 +379,7 @@ fn what_does_not_fit_is_said() {
         noise: &noise,
         cfg: None,
         temperature: 1.0,
-        clip: true,
+        clip: Some(1.0),
         stride: 0,
         explain: false,
     };
@@ -495,7 +495,7 @@ fn decode(
             noise: &padded,
             cfg: guided.then_some(cfg),
             temperature: sample.temperature,
-            clip: sample.clip_denoised,
+            clip: sample.clip_denoised.then_some(1.0),
             stride: 1,
             explain: false,
         };

@@ -48,7 +48,7 @@ fn imported(folder: &Path) -> (WeightsConfig, PathBuf) {
         classes: (0..model.class_num).map(|class| class.to_string()).collect(),
         tokenizer: TokenizerKind::Kl,
         latent_scale: Some(SCALE),
-        clip_denoised: false,
+        clip_denoised: None,
         defaults: Defaults {
             cfg: 1.5,
             cfg_schedule: CfgSchedule::Linear,

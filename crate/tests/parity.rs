@@ -200,7 +200,7 @@ fn decode(config: &MarConfig, network: &Arc<dyn Network>, sample: &Sample, folde
         sample.labels.iter().zip(orders).map(|(&label, order)| ImagePlan { label: Some(label), order }).collect();
     let noise = Arc::new(Recorded { images, dim, iterations });
     let decoding = Decoding::new(network.clone(), settings, plans, noise, None).unwrap();
-    let mut decoding = decoding.clipping(sample.clip_denoised).keeping_steps(1).keeping_z();
+    let mut decoding = decoding.clipping(sample.clip_denoised.then_some(1.0)).keeping_steps(1).keeping_z();
     let mut worst = [0.0f64; 2];
     while let Some(event) = pollster::block_on(decoding.advance()).unwrap() {
         let k = event.iteration;

@@ -236,12 +236,12 @@ fn an_explanation_adds_up() {
     let token = event.rows[1].1;
     let width = pipeline.config.model.decoder_embed_dim;
     let z = |row: usize| &event.z.as_ref().unwrap()[row * width..(row + 1) * width];
-    for (clip, temperature) in [(true, 1.0), (false, 0.7)] {
+    for (clip, temperature) in [(Some(1.0), 1.0), (None, 0.7)] {
         let asked = HeadSettings { temperature, ..head(event.cfg) };
         let found = pollster::block_on(probe.clone().clipping(clip).explain(token, &asked)).unwrap();
         let steps = found.timesteps.len();
         assert_eq!((found.timesteps[0], found.timesteps[steps - 1], steps), (999, 0, 8));
-        if clip {
+        if clip.is_some() {
             let frames: Vec<f64> =
                 (0..=steps).flat_map(|f| f64s(&trajectory(&event).frames[(f * rows + 1) * dim..][..dim])).collect();
             assert!(relative_error(&found.x, &frames) < tolerance(1e-5), "the decoding went another way");
@@ -262,7 +262,7 @@ fn an_explanation_adds_up() {
                 let deviation = at(&found.deviation, step);
                 // x is divided by the root of alpha-bar, which is tiny at first: so is what rounding is multiplied by.
                 let free = (x - noise * (1.0 - now).sqrt()) / now.sqrt();
-                let expected = if clip { free.clamp(-1.0, 1.0) } else { free };
+                let expected = clip.map_or(free, |bound| free.clamp(-f64::from(bound), f64::from(bound)));
                 let rounding = tolerance(1e-5) * (1.0 + (x.abs() + noise.abs()) / now.sqrt());
                 assert!((clean - expected).abs() < rounding, "clean of step {step}: {clean} for {expected}");
 

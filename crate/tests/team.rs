@@ -159,7 +159,8 @@ fn some_draw(
     let z = numbers(if cfg.is_some() { 2 } else { 1 } * tokens * width);
     let noise = numbers((1 + steps.len()) * tokens * dim);
     let stride = if explain { 1 } else { 3 };
-    let process = ReverseProcess { steps: &steps, noise: &noise, cfg, temperature: 0.9, clip: true, stride, explain };
+    let process =
+        ReverseProcess { steps: &steps, noise: &noise, cfg, temperature: 0.9, clip: Some(1.5), stride, explain };
     ask::draw_while(network, &z, &process, proceed)
 }
 

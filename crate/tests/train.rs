@@ -278,7 +278,7 @@ fn goes_on_with_a_run_of_the_official_script() {
         classes: (0..model.class_num).map(|class| class.to_string()).collect(),
         tokenizer: TokenizerKind::Kl,
         latent_scale: None,
-        clip_denoised: false,
+        clip_denoised: None,
         defaults: Defaults {
             cfg: 1.0,
             cfg_schedule: CfgSchedule::Linear,

@@ -265,12 +265,49 @@ pub struct WeightsConfig {
     /// Factor from the autoencoder's latents to tokens, for [`TokenizerKind::Kl`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent_scale: Option<f32>,
-    /// Clip the predicted clean token to `[-1, 1]` at every reverse step: exact for pixels, wrong for latents.
-    pub clip_denoised: bool,
+    /// Where the predicted clean token is clipped at every reverse step: B for `[-B, B]`, `None` for nowhere. In the file,
+    /// `true` is the official `[-1, 1]`, exact for pixels; `false` is nowhere; a number is B, for latents.
+    #[serde(with = "clip_denoised")]
+    pub clip_denoised: Option<f32>,
     /// Settings to start from.
     pub defaults: Defaults,
     /// The network's shape.
     pub model: MarConfig,
+}
+
+/// `clip_denoised` in the file.
+mod clip_denoised {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Clip {
+        Officially(bool),
+        To(f32),
+    }
+
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        clippy::ref_option,
+        reason = "serde's signature; one is a lint of 64 bits"
+    )]
+    #[expect(clippy::float_cmp, reason = "exactly the official bound")]
+    pub fn serialize<S: Serializer>(clip: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+        match *clip {
+            Some(bound) if bound != 1.0 => Clip::To(bound),
+            clip => Clip::Officially(clip.is_some()),
+        }
+        .serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+        match Clip::deserialize(deserializer) {
+            Ok(Clip::Officially(clip)) => Ok(clip.then_some(1.0)),
+            Ok(Clip::To(bound)) if bound.is_finite() && bound > 0.0 => Ok(Some(bound)),
+            _ => Err(D::Error::custom("clip_denoised is true, false or a number over 0")),
+        }
+    }
 }
 
 /// The scale of the paper's KL-16 on `ImageNet`; the default if `latent_scale` is missing.
@@ -412,6 +449,20 @@ mod tests {
         let Defaults { cfg_schedule, solver, .. } = WeightsConfig::parse(&config.to_string()).unwrap().defaults;
         assert_eq!((cfg_schedule, solver), (CfgSchedule::Constant, Solver::Dpm));
         assert!(refusal(&["defaults", "solver"], json!("euler")).contains("unknown variant `euler`"));
+    }
+
+    #[test]
+    fn tokens_are_clipped_officially_to_a_bound_or_not_at_all() {
+        let mut config = fashion();
+        for (written, read) in [(json!(true), Some(1.0)), (json!(false), None), (json!(2.5), Some(2.5))] {
+            config["clip_denoised"] = written.clone();
+            let parsed = WeightsConfig::parse(&config.to_string()).unwrap();
+            assert_eq!(parsed.clip_denoised, read);
+            assert_eq!(serde_json::to_value(&parsed).unwrap()["clip_denoised"], written);
+        }
+        for refused in [json!(0), json!(-1), json!(1e99), json!("yes"), json!(null)] {
+            assert!(refusal(&["clip_denoised"], refused).contains("true, false or a number over 0"));
+        }
     }
 
     #[test]

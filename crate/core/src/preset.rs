@@ -82,7 +82,11 @@ impl Preset {
             name: name.into(),
             tokenizer: if latents { TokenizerKind::Kl } else { TokenizerKind::Pixel },
             latent_scale: released.then_some(PAPER_LATENT_SCALE),
-            clip_denoised: !latents,
+            // One latent in 5,000 is further than this from 0. Officially latents are not clipped, which takes a longer training.
+            clip_denoised: match self {
+                Self::Portraits => Some(4.0),
+                _ => (!latents).then_some(1.0),
+            },
             defaults: Defaults {
                 cfg,
                 cfg_schedule: CfgSchedule::Linear,

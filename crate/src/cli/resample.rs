@@ -43,7 +43,7 @@ struct Distribution<'a> {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let (pipeline, _) = open(&args.model, args.device)?;
-    let (label, seed) = (args.picture.label(), args.picture.seed);
+    let (label, seed) = (args.picture.label(&pipeline.config.classes)?, args.picture.seed);
     let settings = args.picture.settings(&pipeline)?;
     let mut decoding = pipeline.decode(&[(label, seed)], args.picture.order, settings.clone(), None)?;
     while decoding.state().iteration < args.iteration && pollster::block_on(decoding.advance())?.is_some() {}

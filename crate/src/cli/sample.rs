@@ -53,11 +53,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (pipeline, device) = open(&args.model, args.device)?;
     let pipeline = args.kl.pictures(pipeline, &args.model, &device)?;
     let settings = args.picture.settings(&pipeline)?;
+    let label = args.picture.label(&pipeline.config.classes)?;
     let seeds: Vec<u64> = (0..u64::from(args.count)).map(|i| args.picture.seed.wrapping_add(i)).collect();
     let bar = ProgressBar::new((seeds.len().div_ceil(BATCH) * settings.iterations) as u64);
     let (mut images, mut tokens) = (Vec::new(), Vec::new());
     for seeds in seeds.chunks(BATCH) {
-        let plans: Vec<_> = seeds.iter().map(|&seed| (args.picture.label(), seed)).collect();
+        let plans: Vec<_> = seeds.iter().map(|&seed| (label, seed)).collect();
         let decoding = pipeline.decode(&plans, args.picture.order, settings.clone(), None)?;
         let mut decoding = decoding.keeping_steps(usize::from(args.trace.is_some()));
         match &args.trace {

@@ -1,9 +1,10 @@
 //! The decoding settings as arguments, shared by every command that decodes: the sampler's own [`Settings`].
 //! A setting that is not given comes from the weights folder.
 
+use super::Failure;
 use clap::error::Error;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use marscope_core::config::WeightsConfig;
+use marscope_core::config::{Label, WeightsConfig};
 use marscope_core::pipeline::Pipeline;
 use marscope_core::sampler::{OrderKind, Settings};
 
@@ -44,9 +45,9 @@ impl FromArgMatches for SettingsArgs {
 /// Which picture is decoded, as arguments.
 #[derive(clap::Args)]
 pub struct PictureArgs {
-    /// Class of the images: its number, or `none` for unconditional images
-    #[arg(long, default_value = "0", value_parser = label)]
-    label: LabelArg,
+    /// Class of the images: its number or its name, or `none` for unconditional images
+    #[arg(long, default_value = "0", value_name = "CLASS")]
+    label: String,
     /// Seed of the first image; image i uses this seed plus i
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -58,26 +59,22 @@ pub struct PictureArgs {
 }
 
 impl PictureArgs {
-    /// The class.
-    pub fn label(&self) -> Option<usize> {
-        self.label.0
+    /// The class, one of `classes`.
+    ///
+    /// # Errors
+    /// When there is none of that name; it lists them.
+    pub fn label(&self, classes: &[String]) -> Result<Label, Failure> {
+        if self.label == "none" {
+            return Ok(None);
+        }
+        let named = classes.iter().position(|class| *class == self.label);
+        named.or_else(|| self.label.parse().ok()).map(Some).ok_or_else(|| {
+            format!("there is no class '{}': give none, a number or one of {}", self.label, classes.join(", ")).into()
+        })
     }
 
     /// The settings, where not given those of `pipeline`.
     pub fn settings(&self, pipeline: &Pipeline) -> Result<Settings, Error> {
         self.settings.over(&pipeline.config)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct LabelArg(Option<usize>);
-
-fn label(text: &str) -> Result<LabelArg, String> {
-    match text {
-        "none" => Ok(LabelArg(None)),
-        number => match number.parse() {
-            Ok(label) => Ok(LabelArg(Some(label))),
-            Err(_) => Err("give a class number, or none".into()),
-        },
     }
 }

@@ -8,7 +8,7 @@ use super::autoencoder::{KlArgs, KlFiles};
 use super::device::TrainDevice;
 use super::{Failure, read, stop_on_ctrl_c};
 use marscope_core::config::TokenizerKind;
-use marscope_core::tokenizer::{AUTOENCODER_CONFIG, AUTOENCODER_WEIGHTS};
+use marscope_core::tokenizer::{AUTOENCODER_CONFIG, AUTOENCODER_WEIGHTS, KlConfig};
 use marscope_inference::cpu::{self, Cpu};
 use marscope_training::data::{self, Layout, OpenOptions, Opened, Split};
 use marscope_training::replace::replace;
@@ -265,7 +265,14 @@ fn put_beside(files: &KlFiles, folder: &Path) -> Result<bool, Failure> {
     if files.weights.extension().is_none_or(|extension| extension != "safetensors") {
         return Ok(false);
     }
-    let shape = serde_json::to_vec_pretty(&files.config)?;
+    // The file beside it also says what was measured.
+    let beside = files.weights.with_file_name(AUTOENCODER_CONFIG);
+    let shape = match read(&beside) {
+        Ok(bytes) if KlConfig::parse(&String::from_utf8_lossy(&bytes)).is_ok_and(|shape| shape == files.config) => {
+            bytes
+        }
+        _ => serde_json::to_vec_pretty(&files.config)?,
+    };
     for (name, bytes) in [(AUTOENCODER_WEIGHTS, read(&files.weights)?), (AUTOENCODER_CONFIG, shape)] {
         let path = folder.join(name);
         replace(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;

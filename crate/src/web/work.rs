@@ -56,7 +56,7 @@ struct DrawWork {
     table: Float32Array,
     cfg: Option<f32>,
     temperature: f32,
-    clip: bool,
+    clip: Option<f32>,
     stride: usize,
     explain: bool,
 }

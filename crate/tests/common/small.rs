@@ -39,7 +39,7 @@ pub fn weights() -> (WeightsConfig, Checkpoint) {
         classes: ["a", "b", "c"].map(String::from).to_vec(),
         tokenizer: TokenizerKind::Pixel,
         latent_scale: None,
-        clip_denoised: true,
+        clip_denoised: Some(1.0),
         defaults: Defaults {
             cfg: 1.0,
             cfg_schedule: CfgSchedule::Linear,

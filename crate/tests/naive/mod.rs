@@ -251,8 +251,8 @@ impl Naive<'_> {
                 for i in 0..dim {
                     let (epsilon, v) = (out[row][i], out[row][dim + i]);
                     let mut clean = x[row][i] * f64::from(step.clean_x) - epsilon * f64::from(step.clean_epsilon);
-                    if draw.clip {
-                        clean = clean.clamp(-1.0, 1.0);
+                    if let Some(bound) = draw.clip.map(f64::from) {
+                        clean = clean.clamp(-bound, bound);
                     }
                     let log_variance = f64::from(step.least) + (v + 1.0) * f64::from(step.half_range);
                     let spread = f64::from(step.add_noise) * (0.5 * log_variance).exp() * f64::from(draw.temperature);

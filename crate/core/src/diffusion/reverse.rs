@@ -14,8 +14,8 @@ pub struct ReverseProcess<'a> {
     pub cfg: Option<f32>,
     /// Scale of the added noise.
     pub temperature: f32,
-    /// Clip the predicted clean token to `[-1, 1]`.
-    pub clip: bool,
+    /// Clip the predicted clean token to plus or minus this, over 0.
+    pub clip: Option<f32>,
     /// Keep every `stride`-th frame; 0 keeps only the last.
     pub stride: usize,
     /// Also keep the head's prediction at every step.

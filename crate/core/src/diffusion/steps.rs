@@ -80,9 +80,9 @@ impl Step {
     }
 
     /// The clean token that follows from x and the predicted noise.
-    pub fn clean(&self, x: f32, epsilon: f32, clip: bool) -> f32 {
+    pub fn clean(&self, x: f32, epsilon: f32, clip: Option<f32>) -> f32 {
         let clean = x * self.clean_x - epsilon * self.clean_epsilon;
-        if clip { clean.clamp(-1.0, 1.0) } else { clean }
+        clip.map_or(clean, |bound| clean.clamp(-bound, bound))
     }
 
     /// Standard deviation of what the step adds, before temperature; 0 where it adds nothing.

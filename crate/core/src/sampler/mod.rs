@@ -51,7 +51,7 @@ pub struct Decoding {
     settings: Settings,
     images: Vec<ImagePlan>,
     noise: Arc<dyn Noise>,
-    clip: bool,
+    clip: Option<f32>,
     stride: usize,
     keep_z: bool,
     /// The guidance residual, if the unconditional branch skips iterations.
@@ -125,7 +125,7 @@ impl Decoding {
             settings,
             images,
             noise,
-            clip: false,
+            clip: None,
             stride: 0,
             keep_z: false,
             residual: None,
@@ -136,9 +136,9 @@ impl Decoding {
         })
     }
 
-    /// Clips the predicted clean token to `[-1, 1]` at every reverse step, or does not: the weights say which.
+    /// Clips the predicted clean token to plus or minus a bound at every reverse step, or does not: the weights say which.
     #[must_use]
-    pub fn clipping(self, clip: bool) -> Self {
+    pub fn clipping(self, clip: Option<f32>) -> Self {
         Self { clip, ..self }
     }
 

@@ -23,7 +23,7 @@ pub struct Probe {
     network: Arc<dyn Network>,
     label: Label,
     state: DecodeState,
-    clip: bool,
+    clip: Option<f32>,
 }
 
 /// Attention weights of one transformer, on the host.
@@ -89,12 +89,12 @@ impl Probe {
         check_label(label, network.config())?;
         // The state of a finished picture is the iteration after the last, so it is at most L.
         let state = state.checked(network.config(), 1, network.config().tokens())?;
-        Ok(Self { network, label, state, clip: false })
+        Ok(Self { network, label, state, clip: None })
     }
 
-    /// Clips the predicted clean token to `[-1, 1]` at every reverse step, or does not: the weights say which.
+    /// Clips the predicted clean token to plus or minus a bound at every reverse step, or does not: the weights say which.
     #[must_use]
-    pub fn clipping(self, clip: bool) -> Self {
+    pub fn clipping(self, clip: Option<f32>) -> Self {
         Self { clip, ..self }
     }
 

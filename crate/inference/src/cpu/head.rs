@@ -229,7 +229,8 @@ fn step<S: Simd>(
 ) -> [S::f32s; 2] {
     let splat = |value| simd.splat_f32s(value);
     let clean = simd.mul_add_e_f32s(epsilon, splat(-step.clean_epsilon), simd.mul_f32s(x, splat(step.clean_x)));
-    let clean = if process.clip { simd.min_f32s(simd.max_f32s(clean, splat(-1.0)), splat(1.0)) } else { clean };
+    let clipped = |bound: f32| simd.min_f32s(simd.max_f32s(clean, splat(-bound)), splat(bound));
+    let clean = if let Some(bound) = process.clip { clipped(bound) } else { clean };
     let mean = simd.mul_add_e_f32s(clean, splat(step.to_clean), simd.mul_f32s(x, splat(step.to_x)));
     let mean = simd.mul_add_e_f32s(previous, splat(step.to_previous), mean);
     if step.add_noise == 0.0 {

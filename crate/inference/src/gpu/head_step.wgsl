@@ -20,8 +20,8 @@ struct Stepped {
 // `noise` is ignored where the step adds none.
 fn reverse_step(step: Step, x: vec4<f32>, previous: vec4<f32>, epsilon: vec4<f32>, v: vec4<f32>, noise: vec4<f32>) -> Stepped {
     var clean = x * step.clean_x - epsilon * step.clean_epsilon;
-    if (uniforms.clip != 0u) {
-        clean = clamp(clean, vec4(-1.0), vec4(1.0));
+    if (uniforms.clip != 0.0) {
+        clean = clamp(clean, vec4(-uniforms.clip), vec4(uniforms.clip));
     }
     var next = clean * step.to_clean + x * step.to_x + previous * step.to_previous;
     if (step.add_noise != 0.0) {

@@ -169,7 +169,7 @@ impl<'a> SizedSubmission<'a> {
             uniforms.stride = process.stride as u32;
             uniforms.frames = (self.frames / (self.tokens * self.config.token_dim())) as u32;
             uniforms.explain = u32::from(process.explain);
-            uniforms.clip = u32::from(process.clip);
+            uniforms.clip = process.clip.unwrap_or(0.0);
             uniforms.cfg = process.cfg.unwrap_or(1.0);
             uniforms.temperature = process.temperature;
         }

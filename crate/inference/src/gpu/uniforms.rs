@@ -30,8 +30,8 @@ pub struct Uniforms {
     pub frames: u32,
     /// 1 to keep epsilon and v.
     pub explain: u32,
-    /// 1 to clip the predicted clean token.
-    pub clip: u32,
+    /// The predicted clean token is clipped to plus or minus this; 0: it is not.
+    pub clip: f32,
     /// Guidance scale.
     pub cfg: f32,
     /// Scale of the added noise.

@@ -15,7 +15,7 @@ struct Uniforms {
     stride: u32,
     frames: u32,
     explain: u32,
-    clip: u32,
+    clip: f32,
     cfg: f32,
     temperature: f32,
 }

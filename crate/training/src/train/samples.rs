@@ -219,7 +219,7 @@ mod tests {
         let with = SampleEngine::burn(&device, Some(Arc::new(kl)));
 
         let (mut config, _) = tiny();
-        (config.tokenizer, config.clip_denoised, config.latent_scale) = (TokenizerKind::Kl, false, Some(0.5));
+        (config.tokenizer, config.clip_denoised, config.latent_scale) = (TokenizerKind::Kl, None, Some(0.5));
         let model = marscope_core::config::MarConfig {
             img_size: 16,
             vae_stride: 2,

@@ -43,7 +43,7 @@ pub async fn reverse(
             said.push(out.clone());
         }
         let clean = x.clone() * step.clean_x - out.clone().narrow(1, 0, dim) * step.clean_epsilon;
-        let clean = if process.clip { clean.clamp(-1.0, 1.0) } else { clean };
+        let clean = if let Some(bound) = process.clip { clean.clamp(-bound, bound) } else { clean };
         let mut next = clean.clone() * step.to_clean + x * step.to_x;
         if let Some(previous) = previous.filter(|_| step.to_previous != 0.0) {
             next = next + previous * step.to_previous;
