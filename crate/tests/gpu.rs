@@ -190,7 +190,7 @@ fn the_head_on_awkward_shapes() {
     for halves in [true, false] {
         let checkpoint = random(&config, 2, halves);
         let naive = Naive { config: &config, checkpoint: &checkpoint };
-        // A driver in software takes a minute to compile a GPU's kernels for f32: one of the whole iterations has them.
+        // A driver in software is slow to compile a GPU's kernels. With f32 weights, a whole iteration below has them.
         for (name, tuning) in tunings().into_iter().filter(|(name, _)| halves || name.contains("software")) {
             println!("{name}, {}", if halves { "f16 weights" } else { "f32 weights" });
             let model = load(&config, &checkpoint, Some(tuning));

@@ -82,7 +82,8 @@ impl Preset {
             name: name.into(),
             tokenizer: if latents { TokenizerKind::Kl } else { TokenizerKind::Pixel },
             latent_scale: released.then_some(PAPER_LATENT_SCALE),
-            // One latent in 5,000 is further than this from 0. Officially latents are not clipped, which takes a longer training.
+            // One number in 5,000 of the latents is further than this from 0. Officially latents are not clipped; here samples after
+            // some 2,000 training steps are blobs without the bound, and faces with it.
             clip_denoised: match self {
                 Self::Portraits => Some(4.0),
                 _ => (!latents).then_some(1.0),

@@ -1,5 +1,6 @@
 //! The parts of an iteration that a peer computes, as messages between two workers: z of some images, the draw of some
-//! tokens, and modulations that help the draw of others. They are objects of typed arrays, whose buffers the page transfers without copying.
+//! tokens, and modulations that help the draw of others. They are objects of typed arrays, whose buffers the page transfers
+//! without copying.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-// What a peer does: it answers what the engine in another worker asks of the engine here (crate/inference/src/team.rs).
+// What a peer does: it answers what the engine in another worker asks of the engine here (crate/inference/src/team).
 
 import { Pause } from './pause';
 import type { Engine, Work } from './types';

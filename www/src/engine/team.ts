@@ -1,4 +1,4 @@
-// The workers that share the CPU engine's work: the one that this runs in, and its peers (crate/inference/src/team.rs).
+// The workers that share the CPU engine's work: the one that this runs in, and its peers (crate/inference/src/team).
 // They have the same weights, and the picture does not depend on how many they are.
 
 import type { Copy, Peer } from './peer';
